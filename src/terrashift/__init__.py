@@ -1,0 +1,55 @@
+"""Recover what lies below the pixel in optical satellite images taken on different dates."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .core.field import DisplacementField as DisplacementField
+    from .core.grid import Grid as Grid
+    from .errors import TerrashiftError as TerrashiftError
+    from .estimators.frequency import Frequency as Frequency
+    from .estimators.search import SearchOptions as SearchOptions
+    from .estimators.spatial import Spatial as Spatial
+    from .io.cog import read_field as read_field
+    from .io.raster import ReadOptions as ReadOptions
+    from .pipeline import check as check
+    from .pipeline import measure as measure
+    from .pipeline import measure_arrays as measure_arrays
+    from .presets import preset as preset
+    from .recipe import Recipe as Recipe
+    from .runner import RunOptions as RunOptions
+
+_HOMES = {
+    "DisplacementField": "core.field",
+    "Frequency": "estimators.frequency",
+    "Grid": "core.grid",
+    "ReadOptions": "io.raster",
+    "Recipe": "recipe",
+    "RunOptions": "runner",
+    "SearchOptions": "estimators.search",
+    "Spatial": "estimators.spatial",
+    "TerrashiftError": "errors",
+    "check": "pipeline",
+    "measure": "pipeline",
+    "measure_arrays": "pipeline",
+    "preset": "presets",
+    "read_field": "io.cog",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used: the package itself stays light."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("terrashift")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'terrashift' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return [*_HOMES, "__version__"]

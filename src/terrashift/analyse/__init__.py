@@ -1,0 +1,1 @@
+"""What a pair of images, or a finished field, says about itself."""

@@ -1,0 +1,78 @@
+"""The command line: one verb per job. Nothing slow is imported until a verb runs."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Sequence
+
+from .console import fail, out
+from .errors import InputError, OptionError, TerrashiftError
+
+VERBS = {
+    "check": "look at two images before any work: do they line up, is there enough to match?",
+    "measure": "measure ground displacement between two images",
+    "recipe": "print a commented recipe to start from",
+    "demo": "generate an earthquake, measure it and compare with the truth",
+}
+USAGE = """\
+usage: terrashift VERB ... [--debug]
+
+Measure ground displacement between two optical satellite images.
+
+verbs:
+{verbs}
+
+  terrashift VERB --help    every option of a verb
+  terrashift --version
+
+example:
+  terrashift measure before.tif after.tif -o displacement.tif
+
+exit codes: 0 done, 1 failed or incomplete, 2 unusable input or options, 130 interrupted
+"""
+BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+    try:
+        return _dispatch(words)
+    except SystemExit as end:  # how the option parser ends after its help or its own message
+        return end.code if isinstance(end.code, int) else BAD_INPUT if end.code else 0
+    except (TerrashiftError, KeyboardInterrupt) as error:
+        if debug:
+            raise
+        fail(str(error) or "interrupted")
+        if isinstance(error, KeyboardInterrupt):
+            return INTERRUPTED
+        return BAD_INPUT if isinstance(error, InputError | OptionError) else FAILED
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        return FAILED
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        width = max(map(len, VERBS))
+        out(USAGE.format(verbs="\n".join(f"  {verb:{width}}  {text}" for verb, text in VERBS.items())).rstrip())
+        return 0 if words else BAD_INPUT
+    verb, rest = words[0], words[1:]
+    if verb in ("-V", "--version"):
+        from importlib.metadata import version
+
+        out(f"terrashift {version('terrashift')}")
+        return 0
+    if verb not in VERBS:
+        close = difflib.get_close_matches(verb, VERBS, 1, 0.4)
+        hint = f"Did you mean `terrashift {close[0]}`?" if close else f"Verbs: {', '.join(VERBS)}."
+        raise OptionError(f"there is no verb {verb!r}. {hint}")
+    from . import commands
+
+    return getattr(commands, verb)(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""What a user sees while a command runs: messages on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from types import TracebackType
+from typing import Any
+
+SECONDS_BETWEEN_LINES = 15.0  # where there is no terminal, so that a log shows life without filling up
+RED, YELLOW = "31", "33"
+
+
+def out(text: str) -> None:
+    """Write a result to stdout."""
+    print(text)
+
+
+def show(page: Any) -> None:
+    """Write a page of results (anything that rich renders) to stdout; plain text where that is no terminal."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 100
+    Console(width=width, highlight=False).print(page)
+
+
+def tell(text: str) -> None:
+    """Say on stderr what is going on."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def warn(text: str) -> None:
+    """Say on stderr what may spoil the result."""
+    tell(f"{_coloured('warning:', YELLOW)} {text}")
+
+
+def fail(text: str) -> None:
+    """Say on stderr why a command ended."""
+    tell(f"{_coloured('terrashift:', RED)} {text}")
+
+
+def _coloured(text: str, colour: str) -> str:
+    plain = not sys.stderr.isatty() or "NO_COLOR" in os.environ
+    return text if plain else f"\033[{colour}m{text}\033[0m"
+
+
+class TileProgress:
+    """A bar on a terminal, a line every so often elsewhere. Call it with (finished, all)."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._task: Any = None
+        self._began = self._said = time.monotonic()
+        self._first: int | None = None
+
+    def __enter__(self) -> TileProgress:
+        return self
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` of `total` tiles are finished."""
+        if sys.stderr.isatty():
+            self._show(done, total)
+        else:
+            self._log(done, total)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _show(self, done: int, total: int) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (
+                TextColumn("measuring"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("tiles"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Progress(*columns, console=Console(stderr=True))
+            self._task = self._bar.add_task("measuring", total=total)
+            self._bar.start()
+        self._bar.update(self._task, completed=done, total=total)
+
+    def _log(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._began, self._said = done, now, now
+            if done:
+                tell(f"{done} of {total} tiles were finished before")
+        elif done == total or now - self._said >= SECONDS_BETWEEN_LINES:
+            self._said = now
+            left = (now - self._began) / max(1, done - self._first) * (total - done)
+            tell(f"{done} of {total} tiles" + (f", about {left:.0f} s left" if done < total else ""))

@@ -1,0 +1,25 @@
+"""What can go wrong, each with what was met and what to do next."""
+
+
+class TerrashiftError(Exception):
+    """Root of every error that TerraShift raises on purpose; the message holds the remedy."""
+
+
+class InputError(TerrashiftError, ValueError):
+    """An image, band, mask or file cannot be used as it is."""
+
+
+class GridMismatchError(InputError):
+    """Two images do not share one pixel grid."""
+
+
+class OptionError(TerrashiftError, ValueError):
+    """A setting, or a combination of settings, cannot work."""
+
+
+class OutputError(TerrashiftError, OSError):
+    """A result cannot be written where it was asked for."""
+
+
+class IncompleteError(TerrashiftError, RuntimeError):
+    """Some tiles failed or a run was cut short; what is finished is kept."""

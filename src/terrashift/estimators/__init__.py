@@ -1,0 +1,1 @@
+"""How is displacement measured? One answer per file."""

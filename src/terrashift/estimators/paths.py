@@ -1,0 +1,121 @@
+"""Semi-global matching: costs summed along paths that reach every pixel from many sides (Hirschmueller 2008).
+
+The price of a change of shift between neighbours is `price` per pixel of change, x and y apart. Along a path,
+`L(p, s) = cost(p, s) + min over s' of (L(q, s') + price |s - s'|)` less the smallest such term, q being the neighbour before p.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+STEEP = 100.0  # per pixel: out of the question beside costs of at most 1
+DOWN = {8: ((1, -1), (1, 0), (1, 1)), 16: ((1, -1), (1, 0), (1, 1), (2, -1), (2, 1))}
+ACROSS = {8: ((1, 0),), 16: ((1, 0), (2, -1), (2, 1))}
+
+
+class Labels(NamedTuple):
+    """Candidate shifts of every pixel: a small square lattice around a base shift."""
+
+    base: Float[Tensor, "2 height width"] | None
+    """(x, y) px around which each pixel's candidates lie; None where all pixels share theirs."""
+    spacing: float
+    """Distance between candidates, px."""
+
+
+class Change(NamedTuple):
+    """What a change of shift between neighbours on a path costs."""
+
+    price: float
+    """Per pixel of change."""
+    limit: float = math.inf
+    """Largest change allowed, px; a change to the next candidate always is."""
+
+    def of(self, change: Tensor, spacing: float) -> Tensor:
+        """Price of some changes (px)."""
+        size = change.abs()
+        excess = (size - max(self.limit, spacing)).clamp_min(0)
+        return self.price * size + (STEEP * excess if self.limit < math.inf else 0)
+
+
+def aggregate(
+    cost: Float[Tensor, "ky kx height width"], labels: Labels, change: Change, directions: int
+) -> Float[Tensor, "ky kx height width"]:
+    """Sum of the path costs from all directions, each pixel's own cost counted once."""
+    total = _sweep(cost, labels.base, labels.spacing, change, DOWN[directions])
+    turned = None if labels.base is None else labels.base.transpose(1, 2)
+    total += _sweep(cost.transpose(2, 3), turned, labels.spacing, change, ACROSS[directions]).transpose(2, 3)
+    return total - (directions - 1) * cost
+
+
+def _sweep(
+    cost: Tensor, base: Tensor | None, spacing: float, price: Change, steps: tuple[tuple[int, int], ...]
+) -> Float[Tensor, "ky kx height width"]:
+    """Run all paths that go down the image and, on its mirror image, all that go up."""
+    ky, kx, height, width = cost.shape
+    both = torch.stack([cost, cost.flip(2)], 3)  # ky, kx, height, down/up, width
+    bases = None if base is None else torch.stack([base, base.flip(1)], 2)  # 2, height, down/up, width
+    out = torch.empty_like(both)
+    past = [cost.new_zeros(ky, kx, len(steps), 2, width + 2) for _ in range(3)]  # rows i, i-1, i-2, a column of zeros around
+    for i in range(height):
+        now = past[i % 3]
+        before = cost.new_zeros(ky, kx, len(steps), 2, width)
+        change = None if bases is None else cost.new_zeros(2, len(steps), 2, width)
+        for k, (up, across) in enumerate(steps):
+            if i < up:
+                continue
+            before[:, :, k] = past[(i - up) % 3][:, :, k, :, 1 - across : 1 - across + width]
+            if change is not None:
+                _change(change[:, k], bases, i, up, across)
+        message = _cheapest(before, change, spacing, price)
+        message -= message.amin((0, 1))
+        message += both[:, :, i, None]
+        now[..., 1:-1] = message
+        out[:, :, i] = message.sum(2)
+    return out[:, :, :, 0] + out[:, :, :, 1].flip(2)
+
+
+def _change(into: Tensor, bases: Tensor, row: int, up: int, across: int) -> None:
+    """Difference of base shift between the pixels of a row and their neighbours before them, 0 where a path starts."""
+    width = bases.shape[-1]
+    here, there = slice(max(across, 0), width + min(across, 0)), slice(max(-across, 0), width + min(-across, 0))
+    into[..., here] = bases[:, row, :, here] - bases[:, row - up, :, there]
+
+
+def _cheapest(before: Tensor, change: Tensor | None, spacing: float, price: Change) -> Tensor:
+    """Minimum over the neighbour's candidates of its path cost and the price of changing to each of ours."""
+    if change is None:
+        return _spread(_spread(before, 0, price, spacing), 1, price, spacing)
+    return _reach(_reach(before, 0, change[1], spacing, price), 1, change[0], spacing, price)
+
+
+def _spread(x: Tensor, axis: int, change: Change, spacing: float) -> Tensor:
+    """`min over j of x[j] + price |i - j|` along an axis, by doubling distances."""
+    size, distance, price = x.shape[axis], 1, change.price * spacing
+    x = x.clone()
+    while distance < size and distance * spacing <= max(change.limit, spacing):
+        far = x.narrow(axis, distance, size - distance) + price * distance
+        near = x.narrow(axis, 0, size - distance) + price * distance
+        head, tail = x.narrow(axis, 0, size - distance), x.narrow(axis, distance, size - distance)
+        torch.minimum(head, far, out=head)
+        torch.minimum(tail, near, out=tail)
+        distance *= 2
+    return x
+
+
+def _reach(x: Tensor, axis: int, change: Tensor, spacing: float, price: Change) -> Tensor:
+    """The same where our candidates lie `change` px off the neighbour's."""
+    size = x.shape[axis]
+    prices = {k: price.of(change + k * spacing, spacing) for k in range(1 - size, size)}
+    planes = x.unbind(axis)
+    reached = []
+    for i in range(size):
+        best = planes[0] + prices[i]
+        for j in range(1, size):
+            best = torch.minimum(best, planes[j] + prices[i - j])
+        reached.append(best)
+    return torch.stack(reached, axis)

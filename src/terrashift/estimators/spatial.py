@@ -1,0 +1,144 @@
+"""Normalised cross-correlation of small windows, made consistent by dynamic programming (Rosu et al. 2015; Hirschmueller 2008).
+
+Every pixel scores every candidate shift by the correlation of a small window. The costs are then summed along paths that
+reach the pixel from many directions, where a change of shift between neighbours has its price, and the cheapest shift wins.
+This is done for whole-pixel shifts first, then three shifts per axis around the winner at 1/2, 1/4, ... of a pixel.
+
+A correlation at a fraction of a pixel needs no resampled image: over a window that moves as one, the covariance with an
+interpolated image is the interpolation of the covariances at whole pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, Field
+from torch import Tensor
+
+from ..core.field import Flow
+from ..core.reasons import Reason
+from ..ops.box import box_sum
+from .base import Search
+from .correlation import LOBES, Match, Places, cheapest, match_windows
+from .frequency import reject
+from .paths import Change, Labels, aggregate
+
+LEVELS = 3  # halvings of the whole-pixel lattice; below 1/8 px a paraboloid does
+LEAST = 0.0  # correlation below which a match is no match
+FILL = 33  # px around a gap that its filling comes from
+
+
+class Spatial(BaseModel, frozen=True, extra="forbid"):
+    """Spatial correlator: small windows, regularised along many directions."""
+
+    method: Literal["spatial"] = Field("spatial", description="Normalised cross-correlation and dynamic programming.")
+    window_px: int = Field(9, ge=3, le=129, description="Side of the correlation window, pixels; odd.")
+    step_px: int = Field(1, ge=1, description="Distance between measurements, pixels.")
+    reg: float = Field(0.3, ge=0, description="Price of a change of shift between neighbours, per pixel of change; 0 = off.")
+    max_slope: float | None = Field(
+        0.4, gt=0, description="Largest change of shift between neighbours, pixels per pixel; none: no limit."
+    )
+    directions: Literal[8, 16] = Field(16, description="Paths that reach each pixel.")
+    min_score: float = Field(0.0, ge=0, le=1, description="Reject measurements with a lower correlation.")
+    min_valid_share: float = Field(0.5, gt=0, le=1, description="Reject windows with a smaller share of pixels with data.")
+
+    @property
+    def name(self) -> str:
+        """Short name of the method."""
+        return self.method
+
+    @property
+    def papers(self) -> tuple[str, ...]:
+        """Keys of the papers behind it."""
+        return ("rosu2015", "hirschmueller2008")
+
+    @property
+    def block_px(self) -> int:
+        """Side of a block: about 320 px and a whole number of steps."""
+        return self.step_px * max(1, math.ceil(320 / self.step_px))
+
+    def halo(self, search: Search) -> int:
+        """Room for the window, the search, the sinc, and the paths before they count."""
+        return self._context * self.step_px + self.window_px // 2 + max(search.radius) + LOBES + 1
+
+    @property
+    def _context(self) -> int:
+        """Measurements around a block that its paths run through, none without regularisation."""
+        return math.ceil(24 / self.step_px) if self.reg or self.max_slope else 0
+
+    def memory(self, search: Search) -> int:
+        """Upper estimate of one block's working memory, bytes."""
+        rx, ry = search.radius
+        n = (self.block_px // self.step_px + 2 * self._context) ** 2
+        dense = (self.block_px + 2 * self.halo(search)) ** 2
+        covariances = (2 * rx + 2 * LOBES + 1) * (2 * ry + 2 * LOBES + 1)
+        paths = 6 * (2 * rx + 1) * (2 * ry + 1)
+        return 4 * (n * (covariances + paths + 4 * (2 * LOBES + 1) ** 2) + dense * 4**LEVELS)
+
+    def __call__(
+        self, before: Float[Tensor, "rows columns"], after: Float[Tensor, "rows columns"], search: Search
+    ) -> Flow:
+        """Measure one block; see `Estimator.__call__`."""
+        halo = self.halo(search)
+        inner = (before.shape[0] - 2 * halo + self.step_px - 1 - self.step_px // 2) // self.step_px
+        count = inner + 2 * self._context
+        places = Places(halo + self.step_px // 2 - self._context * self.step_px, self.step_px, count, self.window_px)
+        valid = torch.minimum(valid_share(before, places), valid_share(after, places))
+        match = match_windows(filled(before), filled(after), places, search.radius, 2**LEVELS)
+        xy, score = self._search(match)
+        reasons = torch.zeros(score.shape, dtype=torch.uint8, device=score.device)
+        reasons[valid < self.min_valid_share] = int(Reason.NODATA)
+        reasons[(match.variance_before <= 0) & (reasons == 0)] = int(Reason.NO_TEXTURE)
+        core = slice(self._context, self._context + inner)
+        return reject(xy[:, core, core], score[core, core], reasons[core, core], search, self.min_score)
+
+    def _search(self, match: Match) -> tuple[Float[Tensor, "2 n n"], Float[Tensor, "n n"]]:
+        """(shift, correlation there) of every place, from whole pixels down to the finest lattice."""
+        cost = self._consistent(cost_of(match.at_whole_shifts()), Labels(None, 1.0))
+        shift = cheapest(cost, 1.0).shift
+        whole = shift.long()
+        taps = match.taps_around(whole)
+        offset = torch.zeros_like(shift)
+        for level in range(1, LEVELS + 1):
+            spacing = 0.5**level
+            correlation = match.around(taps, whole, offset, spacing)
+            cost = self._consistent(cost_of(correlation), Labels(whole + offset, spacing))
+            best = cheapest(cost, spacing)
+            last = offset
+            offset = offset + best.shift
+        return whole + last + best.top, correlation.amax((0, 1)).clamp(0, 1)
+
+    def _consistent(self, cost: Tensor, labels: Labels) -> Tensor:
+        """The costs themselves, or summed along paths."""
+        if not (self.reg or self.max_slope):
+            return cost
+        change = Change(self.reg / self.step_px, math.inf if self.max_slope is None else self.max_slope * self.step_px)
+        return aggregate(cost, labels, change, self.directions)
+
+
+def cost_of(correlation: Tensor) -> Tensor:
+    """Cost in [0, 1] of a correlation: none counts below `LEAST`, and high ones count more (Rosu et al. 2015)."""
+    return 1 - ((correlation - LEAST) / (1 - LEAST)).clamp_min(0) ** 2
+
+
+def filled(image: Float[Tensor, "height width"]) -> Float[Tensor, "height width"]:
+    """The image about its mean, gaps filled with the mean of what lies around them."""
+    have = image.isfinite()
+    if not have.any():
+        return torch.zeros_like(image)
+    image = torch.where(have, image - image[have].mean(), 0.0)
+    if have.all():
+        return image
+    padded = torch.nn.functional.pad(torch.stack([image, have.float()]), (FILL // 2,) * 4)
+    total, count = box_sum(padded, FILL)
+    return torch.where(have, image, total / count.clamp_min(1))
+
+
+def valid_share(image: Float[Tensor, "height width"], places: Places) -> Float[Tensor, "n n"]:
+    """Share of pixels with data in the window around each place."""
+    side, start = places.window_px, places.first - places.window_px // 2
+    part = image.isfinite().float()[start : start + places.span + side - 1, start : start + places.span + side - 1]
+    return box_sum(part, side, places.step) / side**2

@@ -1,0 +1,139 @@
+"""Write a file whole or not at all, and say what to do where it cannot be written."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ..errors import OutputError
+
+
+def check_target(path: str | Path, overwrite: bool, needed_bytes: int = 0) -> None:
+    """Make sure that `path` can be written, before any work is done.
+
+    Raises:
+        OutputError: where the folder is missing, may not be written or is too full, or the file exists already.
+    """
+    target = Path(path)
+    try:
+        _refuse_place(target, overwrite)
+        with scratch(target) as trial:
+            trial.touch()
+    except OutputError:
+        raise
+    except OSError as error:
+        raise explain(target, error) from error
+    check_space(target, needed_bytes)
+
+
+def _refuse_place(target: Path, overwrite: bool) -> None:
+    folder = target.parent
+    if target.is_dir():
+        raise OutputError(
+            f"cannot write {target}: it is a folder. Give the name of a file, such as {target / 'result.tif'}"
+        )
+    if not folder.is_dir():
+        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise OutputError(
+            f"cannot write {target}: the folder {folder} {what}. Make it with `mkdir -p {folder}`, or choose another"
+        )
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists already: pass --overwrite to replace it, or choose another name")
+
+
+def check_space(target: Path, needed_bytes: int) -> None:
+    """Refuse to start a file that the disk cannot hold."""
+    free = shutil.disk_usage(target.parent).free
+    if needed_bytes > free:
+        raise OutputError(
+            f"not enough space for {target}: {megabytes(needed_bytes)} needed, {megabytes(free)} free. Free some, or "
+            "write to another disk"
+        )
+
+
+@contextmanager
+def scratch(target: Path) -> Iterator[Path]:
+    """A name beside `target` for a temporary file, which is gone at the end whatever happens."""
+    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}.part{target.suffix}")
+    try:
+        yield temporary
+    finally:
+        # GDAL may leave companions such as .aux.xml or .ovr.tmp behind
+        for left in glob.glob(f"{glob.escape(str(temporary))}*"):
+            with suppress(OSError):
+                os.unlink(left)
+
+
+@contextmanager
+def atomic_path(path: str | Path, needed_bytes: int = 0) -> Iterator[Path]:
+    """Yield a temporary name to write to; at the end it becomes `path` in one step, unless an error came up.
+
+    Raises:
+        OutputError: where the disk is full or the folder may not be written.
+    """
+    target = Path(path)
+    try:
+        with scratch(target) as temporary:
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, target)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise explain(target, error, needed_bytes) from error
+
+
+def atomic_write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text to `path`, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def explain(target: Path, error: BaseException, needed_bytes: int = 0) -> OutputError:
+    """The `OutputError` for something that went wrong while writing `target`."""
+    from rasterio.errors import RasterioError
+
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    code = cause.errno if isinstance(cause, OSError) else None  # GDAL counts its own errors otherwise
+    said = (getattr(cause, "errmsg", None) or str(cause)).strip().rstrip(".")
+    if code in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(
+            f"cannot write {target}: the folder {target.parent} may not be written to. Change its permissions, or "
+            "choose another"
+        )
+    room = f" About {megabytes(needed_bytes)} are needed." if needed_bytes else ""
+    with suppress(OSError):
+        room += f" {megabytes(shutil.disk_usage(target.parent).free)} are free on this disk."
+    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "space" in said or "too large" in said:
+        return OutputError(
+            f"cannot write {target}: the disk is full, or a limit of file size or quota is reached ({said}).{room} "
+            "Free some space, or write to another disk"
+        )
+    if isinstance(error, RasterioError):
+        return OutputError(
+            f"cannot write {target}: {said}.{room} If that is too little, free some space or write to another disk"
+        )
+    return OutputError(f"cannot write {target}: {said}")
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes as people read it.
+
+    >>> megabytes(2_500_000)
+    '2.5 MB'
+    """
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
+
+
+def _flush(path: Path) -> None:
+    """Bring a file to the disk before it takes its name, so that a power cut cannot leave an empty one."""
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())

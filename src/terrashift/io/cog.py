@@ -1,0 +1,227 @@
+"""Write a displacement field as one Cloud-Optimised GeoTIFF, and read it back."""
+
+from __future__ import annotations
+
+import json
+import warnings
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from affine import Affine
+from jaxtyping import Float
+from torch import Tensor
+
+from ..core.field import DisplacementField
+from ..core.grid import Grid
+from ..core.reasons import Reason
+from ..errors import InputError
+from .atomic import atomic_path, check_target, explain, scratch
+from .georeference import grid_of, parse_crs
+from .raster import explained, open_dataset
+
+if TYPE_CHECKING:
+    from rasterio.windows import Window
+
+BANDS = DisplacementField.BANDS
+BLOCK_PX = 512
+CACHE_BYTES = 256_000_000  # GDAL would take a twentieth of the machine's memory
+FORMAT_TAG, FORMAT = "TERRASHIFT_FIELD", "1"
+TRANSFORM_TAG = "TERRASHIFT_NO_CRS"
+_OWN_TAGS = (FORMAT_TAG, TRANSFORM_TAG, "TERRASHIFT_GEOREFERENCING", "AREA_OR_POINT", "OVR_RESAMPLING_ALG")
+
+
+class _Written(NamedTuple):
+    """A window that was handed to GDAL, and what it held."""
+
+    window: Window
+    crc: int
+
+
+def write_field(
+    path: str | Path,
+    grid: Grid,
+    blocks: Iterable[tuple[int, int, Float[Tensor, "6 height width"]]],
+    tags: Mapping[str, str],
+    overwrite: bool = False,
+) -> None:
+    """Write the bands of `DisplacementField.BANDS` to a Cloud-Optimised GeoTIFF, block by block.
+
+    The file appears under its name when it is complete and has been read back whole; memory stays bounded.
+
+    Args:
+        path: file to write.
+        grid: where the field lies; one without a CRS gives a file without georeferencing, and a tag that says so.
+        blocks: (row, column) of the first cell, and the six bands there; cells in no block stay NaN in all bands.
+        tags: see `to_tags`.
+        overwrite: replace a file of that name.
+
+    Raises:
+        OutputError: where the file cannot be written; nothing is left behind then.
+    """
+    from rasterio.errors import RasterioError
+
+    target = Path(path)
+    plain_bytes = len(BANDS) * 4 * grid.height * grid.width
+    check_target(target, overwrite, plain_bytes)
+    with atomic_path(target, 2 * plain_bytes) as cog, scratch(target) as plain:
+        try:
+            written = _write_plain(plain, grid, blocks, tags)
+            _copy_as_cog(plain, cog)
+            fault = _find_fault(cog, grid, written)
+        except RasterioError as error:
+            raise explain(target, error, 2 * plain_bytes) from error
+        if fault:
+            raise explain(target, OSError(f"what was written does not read back ({fault})"), 2 * plain_bytes)
+
+
+def read_field(path: str | Path) -> DisplacementField:
+    """Read a field that `write_field` wrote; cells in no block come back with the reason NODATA.
+
+    Raises:
+        InputError: where the file is not one of ours, or is damaged.
+    """
+    name = str(path)
+    with explained(name), open_dataset(name) as dataset:
+        tags = dataset.tags()
+        if tags.get(FORMAT_TAG) != FORMAT or tuple(dataset.descriptions) != BANDS:
+            raise InputError(
+                f"{name} is not a displacement field that TerraShift wrote (its bands: "
+                f"{', '.join(str(text) for text in dataset.descriptions)}). Give the result of `terrashift measure`."
+            )
+        grid = grid_of(dataset, name)
+        values = torch.from_numpy(dataset.read())
+    if TRANSFORM_TAG in tags:
+        grid = replace(grid, transform=Affine(*json.loads(tags[TRANSFORM_TAG])))
+    east, north, sigma_east, sigma_north, score, reasons = values
+    reasons = reasons.nan_to_num(nan=float(Reason.NODATA)).to(torch.uint8)
+    return DisplacementField(east, north, sigma_east, sigma_north, score, reasons, grid, made_by=from_tags(tags))
+
+
+def blocks_of(
+    field: DisplacementField, rows: int = BLOCK_PX
+) -> Iterable[tuple[int, int, Float[Tensor, "6 height width"]]]:
+    """Cut a field in memory into strips for `write_field`."""
+    for top in range(0, field.grid.height, rows):
+        part = slice(top, top + rows)
+        yield top, 0, torch.stack([getattr(field, name)[part].float() for name in BANDS])
+
+
+def to_tags(made_by: Mapping[str, Any]) -> dict[str, str]:
+    """Provenance as GeoTIFF tags: text as it is, anything else as JSON.
+
+    >>> to_tags({"version": "0.1", "inputs": ["a.tif"]})
+    {'version': '0.1', 'inputs': '["a.tif"]'}
+    """
+    return {
+        key: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for key, value in made_by.items()
+    }
+
+
+def from_tags(tags: Mapping[str, str]) -> dict[str, Any]:
+    """Provenance from GeoTIFF tags: JSON objects and lists as such, all else (numbers too) as text."""
+    return {key: _decoded(value) for key, value in tags.items() if key not in _OWN_TAGS}
+
+
+def _decoded(text: str) -> Any:
+    if text[:1] in ("{", "["):
+        with suppress(ValueError):
+            return json.loads(text)
+    return text
+
+
+def _write_plain(
+    path: Path, grid: Grid, blocks: Iterable[tuple[int, int, Tensor]], tags: Mapping[str, str]
+) -> list[_Written]:
+    """Write an uncompressed tiled GeoTIFF, which takes blocks in any order."""
+    import rasterio
+    from rasterio.windows import Window
+
+    profile: dict[str, Any] = {
+        "driver": "GTiff",
+        "height": grid.height,
+        "width": grid.width,
+        "count": len(BANDS),
+        "dtype": "float32",
+        "nodata": float("nan"),
+        "interleave": "pixel",
+        "tiled": True,
+        "blockxsize": BLOCK_PX,
+        "blockysize": BLOCK_PX,
+        "bigtiff": "IF_SAFER",
+        "sparse_ok": True,
+    }
+    if grid.crs is not None:
+        profile |= {"crs": parse_crs(grid.crs), "transform": grid.transform}
+    written = []
+    with _environment(), rasterio.open(path, "w", **profile) as dataset:
+        dataset.update_tags(**tags, **_own_tags(grid))
+        dataset.descriptions = BANDS
+        dataset.units = (grid.unit,) * 4 + ("1", "")
+        for row, column, values in blocks:
+            block = np.ascontiguousarray(values.numpy(force=True), np.float32)
+            _, height, width = block.shape
+            if row < 0 or column < 0 or row + height > grid.height or column + width > grid.width:
+                raise ValueError(f"block of {height} x {width} at ({row}, {column}) leaves a field of {grid.shape}")
+            window = Window(column, row, width, height)  # pyright: ignore
+            dataset.write(block, window=window)
+            written.append(_Written(window, zlib.crc32(block.data)))
+    return written
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """GDAL with a bounded cache, no side files, and no warning about fields that have no georeferencing on purpose."""
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
+
+    with rasterio.Env(GDAL_PAM_ENABLED=False, GDAL_CACHEMAX=CACHE_BYTES), warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+def _own_tags(grid: Grid) -> dict[str, str]:
+    tags = {FORMAT_TAG: FORMAT, "AREA_OR_POINT": "Area"}
+    if grid.crs is None:
+        tags[TRANSFORM_TAG] = json.dumps(list(grid.transform[:6]))
+        tags["TERRASHIFT_GEOREFERENCING"] = "none: the images have no CRS, lengths are in pixels, north is up the image"
+    return tags
+
+
+def _copy_as_cog(plain: Path, cog: Path) -> None:
+    import rasterio.shutil
+
+    with _environment():
+        rasterio.shutil.copy(
+            plain,
+            cog,
+            driver="COG",
+            COMPRESS="DEFLATE",
+            PREDICTOR="FLOATING_POINT",
+            BLOCKSIZE=BLOCK_PX,
+            BIGTIFF="IF_SAFER",
+            OVERVIEWS="IGNORE_EXISTING",
+            OVERVIEW_RESAMPLING="NEAREST",  # the reasons are bits, and no mean may cross a gap
+            NUM_THREADS="ALL_CPUS",
+        )
+
+
+def _find_fault(path: Path, grid: Grid, written: list[_Written]) -> str | None:
+    """Read everything back: GDAL reports some failed writes late, or not at all."""
+    import rasterio
+
+    with _environment(), rasterio.open(path) as dataset:
+        if (dataset.count, *dataset.shape) != (len(BANDS), *grid.shape):
+            return f"{dataset.count} bands of {dataset.shape}"
+        if tuple(dataset.descriptions) != BANDS or dataset.tags().get(FORMAT_TAG) != FORMAT:
+            return "its tags are lost"
+        for window, crc in written:
+            if zlib.crc32(np.ascontiguousarray(dataset.read(window=window)).data) != crc:
+                return f"other values at row {window.row_off}, column {window.col_off}"
+    return None

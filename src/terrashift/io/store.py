@@ -1,0 +1,262 @@
+"""Keep finished tiles on disk while a run goes on, so that a run cut short can be resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..core.field import DisplacementField
+from ..core.tiles import Tile
+from ..errors import OutputError
+from .atomic import atomic_write_text, explain
+from .lock import FolderLock
+
+BANDS = len(DisplacementField.BANDS)
+FORMAT = 1
+_MANIFEST, _ARRAY, _DONE, _LOCK = "manifest.json", "field.zarr", "done", "lock"
+
+
+def work_folder(output: str | Path) -> Path:
+    """The folder beside `output` that keeps the tiles of its run.
+
+    >>> work_folder("maps/field.tif").name
+    'field.tif.terrashift-work'
+    """
+    target = Path(output)
+    return target.with_name(f"{target.name}.terrashift-work")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileStore:
+    """Six float32 bands in a Zarr array, one chunk for each tile, and a mark for each tile that is finished.
+
+    Locked while open, so only one process may hold it; threads may write different tiles at once.
+    """
+
+    folder: Path
+    shape: tuple[int, int]
+    """(rows, columns) of measurements."""
+    array: Any
+    """`zarr.Array` of (band, row, column)."""
+    lock: FolderLock
+
+    @classmethod
+    def open(
+        cls, folder: str | Path, shape: tuple[int, int], tile: int, key: Mapping[str, Any], resume: bool = False
+    ) -> TileStore:
+        """Make the store, or go on with the one that an earlier run left.
+
+        Args:
+            folder: see `work_folder`.
+            shape: (rows, columns) of measurements.
+            tile: side of a tile, measurements.
+            key: whatever decides the result (recipe, inputs, tile plan), as JSON values; a store goes on only under
+                the same key.
+            resume: go on with an unfinished run.
+
+        Raises:
+            OutputError: where an unfinished run is there and `resume` is off, it had another key, another process is
+                working on it, or the disk refuses.
+        """
+        place = Path(folder)
+        wanted = {"format": FORMAT, "shape": list(shape), "tile": tile, "key": json.loads(json.dumps(key))}
+        try:
+            place.mkdir(exist_ok=True)
+            lock = FolderLock.acquire(place / _LOCK)
+        except OutputError:
+            raise
+        except OSError as error:
+            raise explain(place, error) from error
+        try:
+            kept = _read_manifest(place)
+            if kept is not None:
+                _refuse_other_run(place, kept, wanted, resume)
+            else:
+                _create(place, wanted)
+            return cls(place, shape, _open_array(place), lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    def done(self) -> set[str]:
+        """Keys of the tiles that are finished."""
+        return {mark.name for mark in (self.folder / _DONE).iterdir() if not mark.name.startswith(".")}
+
+    def write(self, tile: Tile, values: Float[Tensor, "6 height width"]) -> None:
+        """Keep the result of a tile, then mark it as finished; a crash in between leaves it unfinished.
+
+        Raises:
+            OutputError: where the disk is full; tiles finished before stay.
+        """
+        mark = self.folder / _DONE / tile.key
+        try:
+            mark.unlink(missing_ok=True)
+            self.array[:, *tile.core] = np.asarray(values.numpy(force=True), np.float32)
+            atomic_write_text(mark, _flush(self._chunk(tile)))
+        except OutputError:
+            raise
+        except OSError as error:
+            raise explain(self.folder, error) from error
+
+    def read(self, tile: Tile) -> Float[Tensor, "6 height width"]:
+        """The result of a finished tile.
+
+        Raises:
+            OutputError: where it is not finished, or what is on disk is not what was written.
+        """
+        mark, chunk = self.folder / _DONE / tile.key, self._chunk(tile)
+        if not mark.exists():
+            raise OutputError(f"tile {tile.key} of {self.folder} is not finished: go on with --resume")
+        if not chunk.exists() or _crc(chunk.read_bytes()) != mark.read_text():
+            raise OutputError(
+                f"tile {tile.key} in {self.folder} is damaged: delete {mark} and pass --resume to measure it again, or "
+                "--overwrite to start again"
+            )
+        return torch.from_numpy(np.ascontiguousarray(self.array[:, *tile.core]))
+
+    def _chunk(self, tile: Tile) -> Path:
+        """Where Zarr keeps the tile (its default chunk names, format 3)."""
+        return self.folder / _ARRAY / "c" / "0" / str(tile.row) / str(tile.column)
+
+    def blocks(self, tiles: Iterable[Tile]) -> Iterator[tuple[int, int, Float[Tensor, "6 height width"]]]:
+        """The finished ones among `tiles`, one at a time, as `write_field` takes them."""
+        done = self.done()
+        for tile in tiles:
+            if tile.key in done:
+                rows, columns = tile.core
+                yield rows.start, columns.start, self.read(tile)
+
+    def close(self) -> None:
+        """Let other processes in; what is finished stays for --resume."""
+        self.lock.release()
+
+    def remove(self) -> None:
+        """Delete the store with all its tiles, and close it."""
+        _delete(self.folder)
+        self.close()
+
+    def __enter__(self) -> TileStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def discard(folder: str | Path) -> None:
+    """Delete the store that an earlier run left in `folder`, if there is one.
+
+    Raises:
+        OutputError: where a process is working on it, or the folder is something else.
+    """
+    place = Path(folder)
+    if not place.exists():
+        return
+    if not place.is_dir() or (_read_manifest(place) is None and not _is_unborn(place)):
+        raise OutputError(f"{place} is not the working folder of a run, so it was left alone: move it away")
+    lock = FolderLock.acquire(place / _LOCK)
+    try:
+        _delete(place)
+    finally:
+        lock.release()
+
+
+def _create(folder: Path, manifest: dict[str, Any]) -> None:
+    """Make an empty store; the manifest comes last, so that a store with a manifest is complete."""
+    import zarr
+
+    if not _is_unborn(folder):
+        raise OutputError(f"{folder} holds files of something else: move them away, or choose another output")
+    rows, columns = manifest["shape"]
+    side = manifest["tile"]
+    try:
+        shutil.rmtree(folder / _DONE, ignore_errors=True)  # marks that a removal cut short may have left
+        (folder / _DONE).mkdir()
+        zarr.create_array(
+            store=str(folder / _ARRAY),
+            shape=(BANDS, rows, columns),
+            chunks=(BANDS, min(side, rows), min(side, columns)),
+            dtype="float32",
+            fill_value=float("nan"),
+            dimension_names=("band", "row", "column"),
+            overwrite=True,
+        )
+        atomic_write_text(folder / _MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
+    except OutputError:
+        raise
+    except OSError as error:
+        raise explain(folder, error) from error
+
+
+def _open_array(folder: Path) -> Any:
+    import zarr
+
+    # so that a tile of nothing but NaN is a file like others, and its absence a fault
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        return zarr.open_array(str(folder / _ARRAY), mode="r+")
+
+
+def _read_manifest(folder: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{folder / _MANIFEST} cannot be read ({error}): delete {folder} and start again") from error
+
+
+def _refuse_other_run(folder: Path, kept: dict[str, Any], wanted: dict[str, Any], resume: bool) -> None:
+    changed = "\n".join(f"  {line}" for line in _differences(kept, wanted))
+    if changed:
+        raise OutputError(
+            f"{folder} keeps an unfinished run of other settings or inputs, so its tiles cannot be used:\n{changed}\n"
+            "Pass --overwrite to start again, or go back to what it had and pass --resume."
+        )
+    if not resume:
+        raise OutputError(
+            f"{folder} keeps an unfinished run: pass --resume to go on with it, or --overwrite to start again."
+        )
+
+
+def _differences(kept: Any, wanted: Any, name: str = "") -> Iterator[str]:
+    """What differs between two trees of JSON values, one line each."""
+    if isinstance(kept, dict) and isinstance(wanted, dict):
+        for key in sorted(kept.keys() | wanted.keys()):
+            inner = f"{name}.{key}".removeprefix(".").removeprefix("key.")
+            yield from _differences(kept.get(key), wanted.get(key), inner)
+    elif kept != wanted:
+        yield f"{name}: {json.dumps(kept, ensure_ascii=False)} then, {json.dumps(wanted, ensure_ascii=False)} now"
+
+
+def _is_unborn(folder: Path) -> bool:
+    """True for a folder that a run had no time to fill."""
+    return all(item.name in (_LOCK, _ARRAY, _DONE) or item.name.startswith(".") for item in folder.iterdir())
+
+
+def _delete(folder: Path) -> None:
+    # the manifest first: what is left after a crash in between is then no store
+    with suppress(FileNotFoundError):
+        os.unlink(folder / _MANIFEST)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _flush(chunk: Path) -> str:
+    """Bring a chunk to the disk; its checksum."""
+    with open(chunk, "rb+") as file:
+        os.fsync(file.fileno())
+        return _crc(file.read())
+
+
+def _crc(content: bytes) -> str:
+    return f"{zlib.crc32(content):08x}"

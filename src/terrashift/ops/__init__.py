@@ -1,0 +1,1 @@
+"""Pure tensor functions, on any device."""

@@ -1,0 +1,198 @@
+"""The flow: check -> find the search -> measure tile by tile -> write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from affine import Affine
+from torch import Tensor
+
+from .analyse.findings import ImageFacts, PairCheck
+from .analyse.preflight import check_pair
+from .core.field import DisplacementField
+from .core.grid import Grid
+from .core.image import Image, Pair
+from .core.source import ArrayPair, PairSource
+from .core.tiles import plan_tiles
+from .errors import InputError
+from .estimators.base import Search
+from .estimators.search import choose_search, coarse_motion
+from .io.atomic import atomic_write_text
+from .io.cog import to_tags, write_field
+from .io.raster import Raster, RasterPair, ReadOptions, open_pair
+from .io.store import TileStore, discard, work_folder
+from .plot.maps import quicklook
+from .product import Files, Thumbnail, provenance
+from .recipe import Recipe
+from .report import Accumulator, Summary
+from .runner import MemorySink, Progress, run_tiles
+
+CACHE_BYTES = 64 << 20  # of decoded blocks; GDAL would take a twentieth of the machine's memory
+
+
+def _quiet(*_: object) -> None:
+    """Say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who hears how a run goes on."""
+
+    say: Callable[[str], None] = _quiet
+    warn: Callable[[str], None] = _quiet
+    tiles: Progress = _quiet
+
+
+def measure(
+    before: Path | str,
+    after: Path | str,
+    output: Path | str,
+    recipe: Recipe | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    watch: Watch | None = None,
+) -> Summary:
+    """Measure the displacement of the ground between two images and write it to `output`.
+
+    Beside the Cloud-Optimised GeoTIFF come the recipe, a picture and the summary, named after it. Nothing appears under
+    these names before it is complete.
+
+    Args:
+        before: path or URL of any raster that GDAL reads; likewise `after`.
+        output: name of the result, `.tif`.
+        recipe: how to measure; the defaults if not given.
+        resume: go on with a run that was cut short.
+        overwrite: replace results of these names, or start an unfinished run again.
+        watch: who hears of progress and warnings.
+
+    Raises:
+        InputError: an image cannot be used, or the pair cannot be measured.
+        OptionError: a setting cannot work here.
+        OutputError: the result cannot be written.
+        IncompleteError: some tiles failed; `resume=True` tries them again.
+    """
+    recipe, watch, files = recipe or Recipe(), watch or Watch(), Files.beside(output)
+    files.check(overwrite, (str(before), str(after)))
+    with _bounded_cache():
+        pair = open_pair(str(before), str(after), recipe.read)
+        found = _look_at(pair, recipe.estimate.window_px)
+        found.raise_for_errors()
+        warnings = [f"{f.topic}: {f.met}. {f.remedy}".strip() for f in found.findings if f.level == "warning"]
+        for warning in warnings:
+            watch.warn(warning)
+        search = _find_search(pair, recipe)
+        watch.say(f"measuring {pair.grid} by the {recipe.estimator.name} method, {_in_words(search)}")
+        made_by = provenance(pair, recipe, search, warnings)
+        if overwrite and not resume:
+            discard(work_folder(files.field))
+        with _open_store(files, pair.grid, recipe, made_by, resume) as store:
+            run_tiles(recipe.estimator, pair, search, store, recipe.run, watch.tiles)
+            summary = _write(files, store, pair.grid, recipe, made_by)
+            store.remove()
+    return summary
+
+
+def check(before: Path | str, after: Path | str, read: ReadOptions | None = None, window_px: int = 32) -> PairCheck:
+    """Look at two images before any work.
+
+    Args:
+        before: path or URL; likewise `after`.
+        read: which band, what is nodata.
+        window_px: side of the window that will be measured with.
+
+    Raises:
+        InputError: where an image cannot be read, or the two do not share a grid. Anything else is a finding.
+    """
+    with _bounded_cache():
+        return _look_at(open_pair(str(before), str(after), read), window_px)
+
+
+def measure_arrays(
+    before: np.ndarray | Tensor, after: np.ndarray | Tensor, recipe: Recipe | None = None, grid: Grid | None = None
+) -> DisplacementField:
+    """Measure the displacement between two images in memory; the same numbers as from files.
+
+    Args:
+        before: (height, width), NaN where there is no data; likewise `after`.
+        recipe: how to measure; what it says about reading files is not used.
+        grid: where the pixels lie; without it lengths are in pixels, and north is up the image.
+    """
+    recipe = recipe or Recipe()
+    bands = [torch.as_tensor(band).to(torch.float32) for band in (before, after)]
+    if any(band.ndim != 2 or band.shape != bands[0].shape for band in bands):
+        shapes = " and ".join(str(tuple(band.shape)) for band in bands)
+        raise InputError(f"the images have shapes {shapes}: give two of the same (height, width)")
+    grid = grid or Grid(*bands[0].shape, Affine.identity())
+    source = ArrayPair(Pair(Image(bands[0][None], grid), Image(bands[1][None], grid)))
+    search = _find_search(source, recipe)
+    sink = MemorySink.of(grid.every(recipe.estimate.step_px))
+    run_tiles(recipe.estimator, source, search, sink, recipe.run)
+    return sink.field(grid.every(recipe.estimate.step_px), {"RECIPE_HASH": recipe.hash})
+
+
+def _look_at(pair: RasterPair, window_px: int) -> PairCheck:
+    """Check an open pair."""
+    both = pair.grid.height * pair.grid.width
+
+    def facts(raster: Raster) -> ImageFacts:
+        share = both / (raster.grid.height * raster.grid.width)
+        return ImageFacts(raster.path, raster.date, raster.dtype, raster.saturation, share)
+
+    return check_pair(pair, facts(pair.before), facts(pair.after), window_px)
+
+
+def _find_search(source: PairSource, recipe: Recipe) -> Search:
+    """Where to look for matches: from the options, or from a coarse pass over the images."""
+    return choose_search(coarse_motion(source, recipe.run.torch_device), recipe.search)
+
+
+def _in_words(search: Search) -> str:
+    (x, y), (rx, ry) = search.centre, search.radius
+    return f"looking {rx} px left and right and {ry} px up and down around ({x} right, {y} down)"
+
+
+def _open_store(files: Files, grid: Grid, recipe: Recipe, made_by: dict[str, Any], resume: bool) -> TileStore:
+    """The store of this run; what decides the result is its key, so that no other run's tiles are ever mixed in."""
+    shape = grid.every(recipe.estimator.step_px).shape
+    if 0 in shape:
+        raise InputError(f"the images share {grid}: too small for a step of {recipe.estimator.step_px} px")
+    side = recipe.run.tile_side(recipe.estimator, grid)
+    return TileStore.open(work_folder(files.field), shape, side, made_by, resume)
+
+
+def _write(files: Files, store: TileStore, image_grid: Grid, recipe: Recipe, made_by: dict[str, Any]) -> Summary:
+    """Turn the finished tiles into the result and what lies beside it."""
+    grid = image_grid.every(recipe.estimator.step_px)
+    tiles = plan_tiles(grid.shape, recipe.run.tile_side(recipe.estimator, image_grid))
+    thumbnail, numbers = Thumbnail.of(grid), Accumulator(grid)
+
+    def blocks() -> Iterator[tuple[int, int, Tensor]]:
+        for tile in tiles:
+            values = store.read(tile)
+            thumbnail.add(tile, values)
+            numbers.add(values)
+            yield tile.core[0].start, tile.core[1].start, values
+
+    write_field(files.field, grid, blocks(), to_tags(made_by), overwrite=True)
+    quicklook(thumbnail.field(made_by), files.picture)
+    head = f"How {files.field.name} was made: TerraShift {made_by['TERRASHIFT_VERSION']}, recipe {recipe.hash[:12]}."
+    atomic_write_text(files.recipe, recipe.to_yaml(head=head))
+    summary = numbers.summary(made_by)
+    atomic_write_text(files.summary, summary.to_json() + "\n")
+    return summary
+
+
+@contextmanager
+def _bounded_cache() -> Iterator[None]:
+    """GDAL with a small cache of decoded blocks."""
+    import rasterio
+
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        yield

@@ -1,0 +1,1 @@
+"""Figures of results; values in, picture files out."""

@@ -1,0 +1,181 @@
+"""Ready recipes for what people measure, each value with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from .errors import OptionError
+from .estimators.consistency import BackwardOptions
+from .estimators.frequency import Frequency
+from .estimators.search import SearchOptions
+from .estimators.spatial import Spatial
+from .recipe import METHODS, Recipe, nearest
+
+PresetName = Literal["earthquake", "landslide", "glacier", "dune"]
+DEFAULT: PresetName = "earthquake"
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """Settings of both methods for one kind of motion, and why they are what they are."""
+
+    name: PresetName
+    about: str
+    method: str
+    """The method taken unless another is asked for."""
+    frequency: Frequency
+    spatial: Spatial
+    search: SearchOptions
+    backward: BackwardOptions
+    reasons: dict[str, str]
+    """A sentence or two per setting, by its dotted name with the method's in place of `estimate`."""
+
+    def recipe(self, method: str | None = None) -> Recipe:
+        """The recipe for `method` (default: the preset's own)."""
+        method = method or self.method
+        if method not in METHODS:
+            raise OptionError(f"there is no method {method!r}. {nearest(method, METHODS)}")
+        estimate = self.spatial if method == "spatial" else self.frequency
+        return Recipe(estimate=estimate, search=self.search, backward=self.backward)
+
+    def notes(self, method: str | None = None) -> dict[str, str]:
+        """The reasons by the keys of `recipe(method)`, for `Recipe.to_yaml`."""
+        method = method or self.method
+        found = {}
+        for key, text in self.reasons.items():
+            part, name = key.split(".")
+            if part not in METHODS or part == method:
+                found[f"{'estimate' if part == method else part}.{name}"] = f"{self.name.capitalize()}: {text}"
+        return found
+
+    def to_yaml(self, method: str | None = None, changed: Recipe | None = None) -> str:
+        """The commented recipe with the reasons in it; those of values that `changed` has otherwise are left out."""
+        own = self.recipe(method)
+        written = changed or own
+        notes = {key: text for key, text in self.notes(method).items() if _value(own, key) == _value(written, key)}
+        head = (
+            f"Preset {self.name}: {self.about}\n"
+            "Use it with: terrashift measure before.tif after.tif -o displacement.tif --recipe THIS_FILE"
+        )
+        return written.to_yaml(notes, head)
+
+
+def _value(recipe: Recipe, key: str) -> object:
+    """The value of a dotted key."""
+    part, name = key.split(".")
+    return getattr(getattr(recipe, part), name)
+
+
+def preset(name: str) -> Preset:
+    """The preset called `name`.
+
+    >>> preset("glacier").recipe().estimate.step_px
+    8
+    """
+    if name not in PRESETS:
+        raise OptionError(f"there is no preset {name!r}. {nearest(name, PRESETS)}")
+    return PRESETS[name]
+
+
+EARTHQUAKE = Preset(
+    name="earthquake",
+    about="surface rupture of an earthquake: a sharp step of a fraction of a pixel to a few pixels across a fault, "
+    "smooth and nearly stable ground beside it.",
+    method="frequency",
+    frequency=Frequency(),
+    spatial=Spatial(),
+    search=SearchOptions(),
+    backward=BackwardOptions(),
+    reasons={
+        "frequency.window_px": "32 px averages noise down to a few hundredths of a pixel; only its middle half counts, "
+        "so the fault is smeared over about 16 px. 64 for hazy or strongly changed scenes.",
+        "frequency.step_px": "one vector per pixel keeps the fault's trace and near-fault slope. 4 is some 16 times "
+        "cheaper and enough for far-field maps.",
+        "frequency.min_score": "low enough to keep fields and dry river beds, high enough to drop water and cloud.",
+        "spatial.window_px": "9 px follows the fault closely; the smoothing below pays for the noise of so few pixels.",
+        "spatial.step_px": "one vector per pixel: the smoothing runs from pixel to pixel, and a coarser step weakens it.",
+        "spatial.reg": "smooths along the ground without rounding off the step at the fault. 0 with a 15 px window "
+        "gives independent vectors for statistics.",
+        "spatial.min_score": "off: the smoothing carries the field over poor spots, and the score band tells where.",
+        "search.search_px": "the coarse pass finds the scene's own offset and the largest slip; set it by hand for "
+        "slip of many pixels on a small part of the scene.",
+        "backward.backward_px": "off: ground far from the fault hardly moves, so false matches are rare and the score "
+        "finds them. Try 0.5 where crops or snow changed much.",
+    },
+)
+
+LANDSLIDE = Preset(
+    name="landslide",
+    about="slow or past landslides: moving bodies some tens of pixels wide with sharp flanks, on slopes whose surface "
+    "and shadows change.",
+    method="spatial",
+    frequency=Frequency(window_px=24, start_window_px=48),
+    spatial=Spatial(window_px=7, min_score=0.2),
+    search=SearchOptions(),
+    backward=BackwardOptions(backward_px=0.5),
+    reasons={
+        "frequency.window_px": "24 px, about 12 that count, stays inside a slide of a few tens of pixels. Larger "
+        "windows mix it with the stable slope around it.",
+        "frequency.step_px": "one vector per pixel: the slide is small, and so is the cost.",
+        "frequency.start_window_px": "the starting shift must come from the slide as well, not from the slope around it.",
+        "frequency.min_score": "a small window scores less on the same ground; raise it first if the flanks look noisy.",
+        "spatial.window_px": "7 px resolves narrow lobes and flanks; debris that was turned over has no match at any size.",
+        "spatial.step_px": "one vector per pixel, so that head, flanks and toe are drawn by the data.",
+        "spatial.reg": "keeps small windows from jumping; lower it to 0.1 where neighbouring blocks move differently.",
+        "spatial.min_score": "0.2: below it the surface was turned over or grown over, and the smoothing only guesses.",
+        "search.search_px": "found by the coarse pass; set it by hand for a small, fast slide in a large stable scene.",
+        "backward.backward_px": "on: vegetation, debris and shadows give false matches, and these rarely find their way back.",
+    },
+)
+
+GLACIER = Preset(
+    name="glacier",
+    about="glacier flow over weeks to a year: smooth motion of several to tens of pixels, low texture, crevasses, "
+    "snow and melt between the dates.",
+    method="frequency",
+    frequency=Frequency(window_px=64, start_window_px=128, step_px=8),
+    spatial=Spatial(window_px=31, step_px=4, min_score=0.2),
+    search=SearchOptions(search_px=20),
+    backward=BackwardOptions(backward_px=1.0),
+    reasons={
+        "frequency.window_px": "ice has little texture, and its motion is smooth: 64 px gathers enough of it. 32 for "
+        "narrow tongues or pixels of 30 m.",
+        "frequency.start_window_px": "must hold the motion and enough common ice after it: several times the search.",
+        "frequency.step_px": "an eighth of the window still overlaps generously; flow does not change faster.",
+        "frequency.min_score": "crevassed and debris-covered ice passes, fresh snow and cloud do not.",
+        "spatial.window_px": "31 px of ice hold a few crevasses or debris bands to lock on.",
+        "spatial.step_px": "an eighth of the window; a dense map would only repeat itself.",
+        "spatial.reg": "flow is smooth except at the shear margins; lower it if these look too wide.",
+        "spatial.min_score": "0.2: drops fresh snow and cloud, keeps dirty ice.",
+        "search.search_px": "20 px is 200 m at 10 m pixels, fixed because a tongue is too small a part of the scene "
+        "for the coarse pass to count on. Raise it for surges and long intervals, lower it for pairs of a few weeks.",
+        "backward.backward_px": "on: melt and fresh snow make false matches likely in so wide a search.",
+    },
+)
+
+DUNE = Preset(
+    name="dune",
+    about="migrating dunes over months to years: motion of a fraction of a pixel to a few pixels, repeating patterns, "
+    "shading that follows the sun.",
+    method="frequency",
+    frequency=Frequency(window_px=32, step_px=4),
+    spatial=Spatial(window_px=21, step_px=2, min_score=0.2),
+    search=SearchOptions(search_px=4),
+    backward=BackwardOptions(backward_px=0.5),
+    reasons={
+        "frequency.window_px": "32 px see a crest and the slopes beside it; ripples below a pixel carry nothing.",
+        "frequency.step_px": "an eighth of the window: several vectors per dune, cheap enough for whole sand seas.",
+        "frequency.min_score": "smooth interdune flats score low and are better left empty.",
+        "spatial.window_px": "21 px hold part of a crest nearly everywhere; smaller ones fall on smooth sand.",
+        "spatial.step_px": "dunes move as bodies: every second pixel tells as much as every one.",
+        "spatial.reg": "bridges the smooth flanks between crests.",
+        "spatial.min_score": "0.2: smooth interdune flats have nothing to match and are better left empty.",
+        "search.search_px": "small on purpose: half the spacing of the dunes is the limit beyond which a crest is taken "
+        "for its neighbour. Choose dates near enough that dunes move less, and seasons with the same sun.",
+        "backward.backward_px": "on: repeating crests are the classic false match.",
+    },
+)
+
+PRESETS: dict[str, Preset] = {p.name: p for p in (EARTHQUAKE, LANDSLIDE, GLACIER, DUNE)}
+assert tuple(PRESETS) == get_args(PresetName)

@@ -1,0 +1,305 @@
+"""Measure an image tile by tile: bounded memory, any number of threads, always the same numbers."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, Field, field_validator
+from torch import Tensor
+
+from .core.field import DisplacementField
+from .core.grid import Grid
+from .core.source import PairSource
+from .core.tiles import Tile, plan_tiles
+from .errors import IncompleteError, OptionError, OutputError
+from .estimators.base import Estimator, Search
+from .estimators.blocks import measure_tile
+
+LARGEST_TILE_PX = 1024
+TILES_ALONG = 8  # a small image still gives every thread work, and a kill loses little
+BYTES_PER_MEASUREMENT = 160  # peak of a tile's flow, its pieces, the six bands and their copy on the way out
+RESERVE_BYTES = 150 << 20  # file caches, thread stacks and what the allocator keeps
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+Progress = Callable[[int, int], None]
+"""Called with (finished tiles, all tiles), from the thread that started the run."""
+
+
+class RunOptions(BaseModel, frozen=True, extra="forbid"):
+    """What a run may use of the machine; none of it changes the result."""
+
+    max_memory: str = Field(
+        default="3GiB", description="Memory that the whole process may take, such as 800MB or 3GiB."
+    )
+    threads: int | None = Field(
+        default=None, ge=1, description="Tiles computed at a time; one per processor core unless given."
+    )
+    tile_px: int | None = Field(
+        default=None,
+        ge=1,
+        description="Side of the tiles that are stored and resumed, image pixels, rounded up to whole blocks; "
+        f"unless given an eighth of the image, {LARGEST_TILE_PX} at most.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="Where to compute; auto takes a GPU if any."
+    )
+
+    @field_validator("max_memory")
+    @classmethod
+    def _is_a_size(cls, value: str) -> str:
+        parse_bytes(value)
+        return value
+
+    @property
+    def max_bytes(self) -> int:
+        """`max_memory` in bytes."""
+        return parse_bytes(self.max_memory)
+
+    @property
+    def torch_device(self) -> str:
+        """`cpu` or `cuda`.
+
+        Raises:
+            OptionError: where cuda is asked for and there is none.
+        """
+        if self.device == "cpu":
+            return "cpu"
+        if torch.cuda.is_available():
+            return "cuda"
+        if self.device == "cuda":
+            raise OptionError("--device cuda: torch finds no GPU here. Use --device cpu or auto.")
+        return "cpu"
+
+    def tile_side(self, estimator: Estimator, grid: Grid) -> int:
+        """Side of a tile in measurements; depends on the image and never on the threads, so that any run can resume."""
+        wanted = self.tile_px or min(LARGEST_TILE_PX, max(grid.shape) // TILES_ALONG)
+        blocks = max(1, -(-wanted // estimator.block_px))
+        return blocks * (estimator.block_px // estimator.step_px)
+
+
+@runtime_checkable  # the tests check every annotation
+class TileSink(Protocol):
+    """Where finished tiles are kept."""
+
+    def done(self) -> set[str]:
+        """Keys of the tiles that are finished."""
+        ...
+
+    def write(self, tile: Tile, values: Float[Tensor, "band height width"]) -> None:
+        """Keep a finished tile; safe to call from several threads."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemorySink:
+    """A `TileSink` that keeps the whole field in memory, for fields that fit."""
+
+    values: Float[Tensor, "6 height width"]
+
+    @classmethod
+    def of(cls, grid: Grid) -> MemorySink:
+        """Empty, for a field on `grid`."""
+        return cls(torch.full((len(DisplacementField.BANDS), *grid.shape), torch.nan))
+
+    def done(self) -> set[str]:
+        """Nothing is ever left from before."""
+        return set()
+
+    def write(self, tile: Tile, values: Float[Tensor, "6 height width"]) -> None:
+        """Put a tile into its place."""
+        self.values[:, *tile.core] = values
+
+    def field(self, grid: Grid, made_by: dict[str, Any]) -> DisplacementField:
+        """All of it, once every tile is in its place."""
+        east, north, sigma_east, sigma_north, score, reasons = self.values
+        return DisplacementField(east, north, sigma_east, sigma_north, score, reasons.to(torch.uint8), grid, made_by)
+
+
+def parse_bytes(text: str) -> int:
+    """Read a size such as `3GiB`, `800 MB` or `2.5G`.
+
+    >>> parse_bytes("1.5 KiB")
+    1536
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([a-zA-Z]*)\s*", text)
+    if match is None or match[2].upper() not in UNITS:
+        raise OptionError(f"{text!r} is not a size in memory. Write a number and a unit, such as 800MB or 3GiB.")
+    return int(float(match[1]) * UNITS[match[2].upper()])
+
+
+def run_tiles(
+    estimator: Estimator,
+    source: PairSource,
+    search: Search,
+    store: TileSink,
+    options: RunOptions,
+    progress: Progress | None = None,
+) -> None:
+    """Measure every tile that `store` lacks and write it there.
+
+    Raises:
+        OptionError: not even one tile at a time fits into the memory allowed.
+        IncompleteError: some tiles failed; the others are finished and kept.
+        OutputError: a tile could not be written; nothing further is tried.
+        KeyboardInterrupt: on Ctrl-C, saying what is kept.
+    """
+    step, side = estimator.step_px, options.tile_side(estimator, source.grid)
+    tiles = list(plan_tiles(source.grid.every(step).shape, side))
+    finished = store.done()
+    todo = [tile for tile in tiles if tile.key not in finished]
+    job = _Job(estimator, source, search, store, options.torch_device)
+    workers = min(count_workers(estimator, search, side, options), max(1, len(todo)))
+    count = len(tiles) - len(todo)
+    report = progress or (lambda done, total: None)
+    report(count, len(tiles))
+    failed: dict[str, str] = {}
+    with _one_thread_per_tile(), ThreadPoolExecutor(workers, "tile") as pool:
+        futures = {pool.submit(job, tile): tile for tile in todo}
+        try:
+            for future in as_completed(futures):
+                cause = _cause(future)
+                if cause is not None:
+                    failed[futures[future].key] = cause
+                    continue
+                count += 1
+                report(count, len(tiles))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"interrupted: {count} of {len(tiles)} tiles are finished and kept. "
+                "The same command with --resume goes on from there."
+            ) from None
+        finally:
+            job.stop.set()
+            pool.shutdown(cancel_futures=True)
+    if failed:
+        raise _incomplete(failed, len(tiles))
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Measure one tile and keep it."""
+
+    estimator: Estimator
+    source: PairSource
+    search: Search
+    store: TileSink
+    device: str
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def grid(self) -> Grid:
+        return self.source.grid
+
+    def read(
+        self, row: int, column: int, height: int, width: int, shift: tuple[int, int] = (0, 0)
+    ) -> tuple[Float[Tensor, "height width"], Float[Tensor, "height width"]]:
+        """The source's read, which every block passes: so a run that is to stop stops at the next block."""
+        if self.stop.is_set():
+            raise _Stopped
+        return self.source.read(row, column, height, width, shift)
+
+    @torch.inference_mode()
+    def __call__(self, tile: Tile) -> None:
+        step = self.estimator.step_px
+        flow = measure_tile(self.estimator, self, self.search, tile.core, self.device)
+        first = tile.core[0].start, tile.core[1].start
+        self.store.write(tile, DisplacementField.from_flow(flow, self.grid, step, first).stack())
+
+
+class _Stopped(Exception):
+    """The run is over; this tile is dropped."""
+
+
+def _cause(future: Future[None]) -> str | None:
+    """Why a tile failed, in one line; None where it did not. A full disk or a Ctrl-C ends the run instead."""
+    error = future.exception()
+    if error is None:
+        return None
+    if isinstance(error, OutputError) or not isinstance(error, Exception):
+        raise error
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+
+
+def _incomplete(failed: dict[str, str], total: int) -> IncompleteError:
+    """Name the tiles that failed, grouped by cause."""
+    causes: dict[str, list[str]] = {}
+    for key, cause in sorted(failed.items()):
+        causes.setdefault(cause, []).append(key)
+    lines = [
+        f"  {', '.join(keys[:8])}{f' and {len(keys) - 8} more' if len(keys) > 8 else ''}: {cause}"
+        for cause, keys in causes.items()
+    ]
+    return IncompleteError(
+        f"{len(failed)} of {total} tiles failed (row.column of the tile: cause):\n"
+        + "\n".join(lines)
+        + "\nThe others are finished and kept. The same command with --resume tries the failed ones again."
+    )
+
+
+def count_workers(estimator: Estimator, search: Search, side: int, options: RunOptions) -> int:
+    """How many tiles of `side` measurements may be computed at a time.
+
+    Raises:
+        OptionError: where not even one fits into `options.max_memory`.
+    """
+    on_gpu = options.torch_device == "cuda"
+    base = resident_bytes() + RESERVE_BYTES
+    each = BYTES_PER_MEASUREMENT * side**2 + (0 if on_gpu else estimator.memory(search))
+    fitting = (options.max_bytes - base) // each
+    if fitting < 1:
+        needed = -(-(base + each) // 2**20)
+        smaller = "" if side * estimator.step_px <= estimator.block_px else ", a smaller --tile-px"
+        raise OptionError(
+            f"--max-memory {options.max_memory} is too little: the program itself takes {base >> 20} MiB and one tile "
+            f"{each >> 20} MiB. Give it {needed}MiB or more{smaller}, or use a smaller window or search."
+        )
+    if on_gpu:
+        return 1  # the device is one, and threads would only compete for its memory
+    return min(options.threads or available_cores(), fitting)
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds now; its peak so far where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return _peak_bytes()
+
+
+def _peak_bytes() -> int:
+    """Largest memory that this process held; a guess where no system call tells it (Windows)."""
+    try:
+        import resource
+        import sys
+    except ImportError:
+        return 500 << 20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextmanager
+def _one_thread_per_tile() -> Iterator[None]:
+    """Keep torch from splitting one tile over threads: sums would change with the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

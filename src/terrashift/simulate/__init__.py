@@ -1,0 +1,1 @@
+"""Make pairs whose displacement is known: ground, ruptures, and the two images of them."""

@@ -1,0 +1,236 @@
+"""The working store: finished tiles survive whatever ends a run."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from terrashift.core.tiles import plan_tiles
+from terrashift.errors import OutputError
+from terrashift.io.store import TileStore, discard, work_folder
+
+SHAPE, SIDE = (37, 53), 16
+TILES = list(plan_tiles(SHAPE, SIDE))
+KEY = {"recipe": {"window_px": 32, "method": "frequency"}, "inputs": ["abc", "def"]}
+
+
+def content(tile, shift: float = 0.0) -> torch.Tensor:
+    """Six bands of noise with holes that only depend on the tile."""
+    rows, columns = (c.stop - c.start for c in tile.core)
+    seed = torch.Generator().manual_seed(1000 * tile.row + tile.column)
+    values = torch.randn(6, rows, columns, generator=seed) + shift
+    values[:4, ::3] = torch.nan
+    return values
+
+
+def open_store(folder: Path, resume: bool = False, **changes) -> TileStore:
+    return TileStore.open(folder, SHAPE, SIDE, KEY | changes, resume=resume)
+
+
+def assert_holds(store: TileStore, tile) -> None:
+    torch.testing.assert_close(store.read(tile), content(tile), rtol=0, atol=0, equal_nan=True)
+
+
+def test_tiles_come_back_exactly(tmp_path: Path):
+    with open_store(tmp_path / "w") as store:
+        assert store.done() == set()
+        for tile in TILES:
+            store.write(tile, content(tile))
+        assert store.done() == {tile.key for tile in TILES}
+        for tile in TILES:
+            assert_holds(store, tile)
+
+
+def test_a_tile_without_any_value_is_kept_like_others(tmp_path: Path):
+    tile = TILES[-1]
+    with open_store(tmp_path / "w") as store:
+        store.write(tile, torch.full_like(content(tile), torch.nan))
+        assert store.read(tile).isnan().all()
+
+
+def test_a_run_is_resumed_where_it_ended(tmp_path: Path):
+    with open_store(tmp_path / "w") as store:
+        for tile in TILES[:5]:
+            store.write(tile, content(tile))
+    with open_store(tmp_path / "w", resume=True) as store:
+        assert store.done() == {tile.key for tile in TILES[:5]}
+        store.write(TILES[5], content(TILES[5]))
+        for tile in TILES[:6]:
+            assert_holds(store, tile)
+        with pytest.raises(OutputError, match=r"tile 1\.2 of .* is not finished: go on with --resume"):
+            store.read(TILES[6])
+
+
+def test_blocks_are_those_of_the_finished_tiles(tmp_path: Path):
+    with open_store(tmp_path / "w") as store:
+        for tile in TILES[::2]:
+            store.write(tile, content(tile))
+        blocks = list(store.blocks(TILES))
+    assert [(row, column) for row, column, _ in blocks] == [(t.core[0].start, t.core[1].start) for t in TILES[::2]]
+    torch.testing.assert_close(blocks[1][2], content(TILES[2]), equal_nan=True)
+
+
+def test_an_unfinished_run_is_neither_resumed_nor_lost_unasked(tmp_path: Path):
+    open_store(tmp_path / "w").close()
+    with pytest.raises(OutputError, match="keeps an unfinished run: pass --resume to go on with it, or --overwrite"):
+        open_store(tmp_path / "w")
+    with open_store(tmp_path / "w", resume=True) as store:
+        assert store.done() == set()
+
+
+def test_another_run_is_refused_with_what_differs(tmp_path: Path):
+    open_store(tmp_path / "w").close()
+    recipe = {"window_px": 64, "method": "frequency", "step_px": 4}
+    for resume in (True, False):
+        with pytest.raises(OutputError) as caught:
+            open_store(tmp_path / "w", resume=resume, recipe=recipe, inputs=("abc", "xyz"))
+        text = str(caught.value)
+        assert "recipe.window_px: 32 then, 64 now" in text
+        assert "recipe.step_px: null then, 4 now" in text
+        assert 'inputs: ["abc", "def"] then, ["abc", "xyz"] now' in text
+        assert "method" not in text
+        assert "--overwrite to start again" in text
+    with pytest.raises(OutputError, match="tile: 16 then, 8 now"):
+        TileStore.open(tmp_path / "w", SHAPE, 8, KEY, resume=True)
+
+
+def test_resume_without_an_earlier_run_starts_one(tmp_path: Path):
+    with open_store(tmp_path / "w", resume=True) as store:
+        assert store.done() == set()
+
+
+def test_a_second_run_on_the_same_store_is_refused(tmp_path: Path):
+    with open_store(tmp_path / "w"):
+        for attempt in (lambda: open_store(tmp_path / "w", resume=True), lambda: discard(tmp_path / "w")):
+            with pytest.raises(OutputError, match=f"process {os.getpid()} is working on .*w at this moment"):
+                attempt()
+    open_store(tmp_path / "w", resume=True).close()
+
+
+def test_removing_leaves_nothing(tmp_path: Path):
+    store = open_store(tmp_path / "w")
+    store.write(TILES[0], content(TILES[0]))
+    store.remove()
+    assert os.listdir(tmp_path) == []
+    open_store(tmp_path / "w").close()
+    discard(tmp_path / "w")
+    discard(tmp_path / "w")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_removal_cut_short_leaves_no_finished_tiles(tmp_path: Path):
+    with open_store(tmp_path / "w") as store:
+        store.write(TILES[0], content(TILES[0]))
+    (tmp_path / "w" / "manifest.json").unlink()
+    with open_store(tmp_path / "w", resume=True) as store:
+        assert store.done() == set()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "cat.jpg").write_bytes(b"cat")
+    with pytest.raises(OutputError, match="left alone"):
+        discard(folder)
+    with pytest.raises(OutputError, match="holds files of something else"):
+        open_store(folder)
+    assert (folder / "cat.jpg").read_bytes() == b"cat"
+
+
+def test_a_damaged_tile_is_noticed(tmp_path: Path):
+    with open_store(tmp_path / "w") as store:
+        store.write(TILES[0], content(TILES[0]))
+        chunk = tmp_path / "w" / "field.zarr" / "c" / "0" / "0" / "0"
+        chunk.write_bytes(chunk.read_bytes()[:-3])
+        with pytest.raises(OutputError, match=r"tile 0\.0 in .* is damaged: delete .*0\.0 and pass --resume"):
+            store.read(TILES[0])
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
+    with pytest.raises(OutputError, match=r"cannot write .*none/w: "):
+        open_store(tmp_path / "none" / "w")
+
+
+def test_the_work_folder_lies_beside_the_output():
+    assert work_folder("a/field.tif") == Path("a/field.tif.terrashift-work")
+
+
+WRITER = """
+import sys
+sys.path.insert(0, sys.argv[2])
+from test_io_store import TILES, content, open_store
+from pathlib import Path
+
+store = open_store(Path(sys.argv[1]), resume=True)
+print("ready", flush=True)
+while True:
+    for tile in TILES:
+        store.write(tile, content(tile))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no kill -9")
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_killed_run_leaves_only_whole_tiles(tmp_path: Path, seed):
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "w"), str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+        with pytest.raises(OutputError, match=f"process {writer.pid} is working on"):
+            open_store(tmp_path / "w", resume=True)
+        time.sleep(random.Random(seed).uniform(0.02, 0.2))
+        writer.kill()
+    with open_store(tmp_path / "w", resume=True) as store:
+        for tile in TILES:
+            if tile.key in store.done():
+                assert_holds(store, tile)
+            else:
+                store.write(tile, content(tile))
+        assert len(store.done()) == len(TILES)
+
+
+FULL_DISK = """
+import resource, signal, sys
+sys.path.insert(0, sys.argv[2])
+from pathlib import Path
+import torch
+from terrashift.core.tiles import plan_tiles
+from terrashift.errors import OutputError
+from terrashift.io.store import TileStore
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+tiles = list(plan_tiles((8, 200), 100))
+store = TileStore.open(Path(sys.argv[1]), (8, 200), 100, {})
+store.write(tiles[0], torch.zeros(6, 8, 100))
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+try:
+    store.write(tiles[1], torch.randn(6, 8, 100))
+except OutputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit of file size on Windows")
+def test_a_full_disk_keeps_the_tiles_before(tmp_path: Path):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "w"), str(Path(__file__).parent)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    assert "the disk is full, or a limit of file size or quota is reached" in run.stdout
+    with TileStore.open(tmp_path / "w", (8, 200), 100, {}, resume=True) as store:
+        assert store.done() == {"0.0"}
+        assert torch.equal(store.read(next(plan_tiles((8, 200), 100))), torch.zeros(6, 8, 100))
+
+
+def test_reading_options_costs_no_import_of_zarr_or_rasterio():
+    modules = "terrashift.io.raster, terrashift.io.cog, terrashift.io.store"
+    check = f"import sys, {modules}; print({{'zarr', 'rasterio'}} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=120)
+    assert run.stdout.strip() == "set()", run.stderr
