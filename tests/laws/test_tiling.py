@@ -22,6 +22,7 @@ SEARCH = Search(centre=(1, 0), radius=(2, 3))
 GRIDS = {
     "projected": Grid(70, 53, Affine(10, 0, 500000, 0, -10, 4000000), "EPSG:32631"),
     "rotated": Grid(41, 66, Affine.translation(1e5, 2e5) @ Affine.rotation(30) @ Affine.scale(2, -3), "EPSG:32631"),
+    "no CRS": Grid(45, 60, Affine.scale(3, -2)),
     "geographic": Grid(64, 37, Affine(1e-4, 0, 12, 0, -1e-4, 60), "EPSG:4326", geographic=True),
     "geographic rotated": Grid(
         50, 37, Affine.translation(12, 60) @ Affine.rotation(20) @ Affine.scale(1e-4, -1e-4), "EPSG:4326", 1.0, True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import nan
+
 from ..core.source import PairSource
 from . import verdicts
 from .findings import Finding, ImageCheck, ImageFacts, OffsetCheck, PairCheck, render
@@ -10,7 +12,7 @@ from .sampling import has_data, sample_pair
 
 __all__ = ["Finding", "ImageCheck", "ImageFacts", "OffsetCheck", "PairCheck", "check_pair", "render"]
 
-_NOTHING = OffsetCheck((float("nan"),) * 2, float("nan"), (float("nan"),) * 2, float("nan"), float("nan"), 0, 0)
+_NOTHING = OffsetCheck((nan, nan), nan, (nan, nan), nan, nan, 0, 0)
 
 
 def check_pair(source: PairSource, facts_before: ImageFacts, facts_after: ImageFacts, window_px: int = 32) -> PairCheck:

@@ -28,7 +28,7 @@ PERIODIC = 25.0
 STRONGLY_PERIODIC = 300.0
 """The same, from which interpolation is sure whatever the fall; linear interpolation reaches thousands.
 
-Native satellite scenes of ours stay below 27 once interpolated lines are left out, aerial mosaics cut from JPEG below 125.
+Native satellite scenes of ours stay below 27 without their interpolated lines, aerial mosaics cut from JPEG below 125.
 """
 
 

@@ -180,24 +180,24 @@ def sample_pair(source: PairSource, facts_before: ImageFacts, facts_after: Image
         both += int(valid.sum())
         same_lines += int((before.add(first) & after.add(second)).sum())
         identical = identical and bool((first == second)[valid].all())
-    constant = tuple(
-        m.constant and (plan.covers or not _varies(source, i, m.least)) for i, m in enumerate((before, after))
-    )
     return PairSample(
         before.result(),
         after.result(),
         both / max(before.pixels, 1),
         float((before.textured() * after.textured()).nanmean()),
         same_lines / max(both, 1),
-        constant,
+        (_is_constant(source, 0, before, plan), _is_constant(source, 1, after, plan)),
         identical and both > 0,
         plan.covers,
     )
 
 
-def _varies(source: PairSource, which: int, value: float) -> bool:
-    """True where the image holds another value than the sampled one somewhere."""
-    return anywhere(source, lambda *pair: bool((pair[which].isfinite() & (pair[which] != value)).any()))
+def _is_constant(source: PairSource, which: int, meter: ImageMeter, plan: WindowPlan) -> bool:
+    """True where the image holds one value only, also where no window looked."""
+    if not meter.constant or plan.covers:
+        return meter.constant
+    value = meter.least
+    return not anywhere(source, lambda *pair: bool((pair[which].isfinite() & (pair[which] != value)).any()))
 
 
 def has_data(source: PairSource) -> bool:

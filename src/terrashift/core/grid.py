@@ -32,6 +32,8 @@ class Grid:
     """Length of one unit of a projected CRS (0.3048 for feet); unused for a geographic one."""
     geographic: bool = False
     """True where the CRS counts degrees of longitude and latitude."""
+    cell_px: int = 1
+    """Side of a cell in image pixels, the unit of length without a CRS; more than 1 for a field with a step."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -59,10 +61,10 @@ class Grid:
         """The linear part that turns (x right, y down) pixels into (east, north) in `unit`, at image row `row`.
 
         For a geographic CRS the length of a degree is that of the WGS 84 ellipsoid at the row's latitude
-        (default: the middle row). Without a CRS it is the identity with north up the image.
+        (default: the middle row). Without a CRS the unit is an image pixel, and north is up the image.
         """
         if self.crs is None:
-            return Affine(1, 0, 0, 0, -1, 0)
+            return Affine.scale(self.cell_px, -self.cell_px)
         t = self.transform
         if not self.geographic:
             return Affine(t.a, t.b, 0, t.d, t.e, 0) @ Affine.scale(self.metres_per_unit)
@@ -100,7 +102,7 @@ class Grid:
         first = step // 2 - (step - 1) / 2  # 0 for odd steps, half a pixel for even ones
         height, width = (measured_along(n, step) for n in self.shape)
         moved = self.transform @ Affine.translation(first, first) @ Affine.scale(step)
-        return replace(self, height=height, width=width, transform=moved)
+        return replace(self, height=height, width=width, transform=moved, cell_px=self.cell_px * step)
 
     def __str__(self) -> str:
         dx, dy = self.pixel_size

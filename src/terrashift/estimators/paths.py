@@ -38,8 +38,7 @@ class Change(NamedTuple):
     def of(self, change: Tensor, spacing: float) -> Tensor:
         """Price of some changes (px)."""
         size = change.abs()
-        excess = (size - max(self.limit, spacing)).clamp_min(0)
-        return self.price * size + (STEEP * excess if self.limit < math.inf else 0)
+        return torch.maximum(self.price * size, STEEP * (size - self.limit)).clamp_min(0)
 
 
 def aggregate(
@@ -95,9 +94,10 @@ def _cheapest(before: Tensor, change: Tensor | None, spacing: float, price: Chan
 
 def _spread(x: Tensor, axis: int, change: Change, spacing: float) -> Tensor:
     """`min over j of x[j] + price |i - j|` along an axis, by doubling distances."""
-    size, distance, price = x.shape[axis], 1, change.price * spacing
+    size, distance = x.shape[axis], 1
+    price = float(change.of(torch.tensor(spacing), spacing))
     x = x.clone()
-    while distance < size and distance * spacing <= max(change.limit, spacing):
+    while distance < size:
         far = x.narrow(axis, distance, size - distance) + price * distance
         near = x.narrow(axis, 0, size - distance) + price * distance
         head, tail = x.narrow(axis, 0, size - distance), x.narrow(axis, distance, size - distance)

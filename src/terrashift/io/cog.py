@@ -97,7 +97,8 @@ def read_field(path: str | Path) -> DisplacementField:
         grid = grid_of(dataset, name)
         values = torch.from_numpy(dataset.read())
     if TRANSFORM_TAG in tags:
-        grid = replace(grid, transform=Affine(*json.loads(tags[TRANSFORM_TAG])))
+        *transform, cell_px = json.loads(tags[TRANSFORM_TAG])
+        grid = replace(grid, transform=Affine(*transform), cell_px=cell_px)
     east, north, sigma_east, sigma_north, score, reasons = values
     reasons = reasons.nan_to_num(nan=float(Reason.NODATA)).to(torch.uint8)
     return DisplacementField(east, north, sigma_east, sigma_north, score, reasons, grid, made_by=from_tags(tags))
@@ -189,7 +190,7 @@ def _environment() -> Iterator[None]:
 def _own_tags(grid: Grid) -> dict[str, str]:
     tags = {FORMAT_TAG: FORMAT, "AREA_OR_POINT": "Area"}
     if grid.crs is None:
-        tags[TRANSFORM_TAG] = json.dumps(list(grid.transform[:6]))
+        tags[TRANSFORM_TAG] = json.dumps([*grid.transform[:6], grid.cell_px])
         tags["TERRASHIFT_GEOREFERENCING"] = "none: the images have no CRS, lengths are in pixels, north is up the image"
     return tags
 

@@ -234,9 +234,11 @@ def _draw_foot(axes: Axes, layout: _Layout, grid: Grid, band: np.ndarray) -> Non
         (at - 0.2 * right, middle - 0.2 * up),
         arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.2, "shrinkA": 0, "shrinkB": 0},
     )
-    axes.text(at + 0.12 + 0.2 * abs(right), middle, "N" if grid.crs else "up the image (no CRS)", va="center", **small)
+    axes.text(
+        at + 0.12 + 0.2 * abs(right), middle, "N" if grid.crs else "N is up the image (no CRS)", va="center", **small
+    )
 
-    at += 0.8 if grid.crs else 2.05
+    at += 0.8 if grid.crs else 2.45
     missing = 1 - np.isfinite(band).mean()
     axes.add_patch(Rectangle((at, middle - 0.08), 0.24, 0.16, facecolor=NO_VALUE_GREY, edgecolor="0.5", linewidth=0.6))
     axes.text(at + 0.34, middle, f"no value ({_percent(missing)})", va="center", **small)

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from numpy.random import Generator
 from pydantic import BaseModel, Field
 from scipy import ndimage
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..errors import OptionError
-from .terrain import Relief, Sun, carve, fractal, light
+from .terrain import Relief, Sun, carve, fractal, light, steepness
 
 LEAST_SIDE_PX = 16
 CROPS = (0.05, 0.08, 0.11, 0.15, 0.2, 0.27)  # reflectance in the red, from dense green to dry stubble
@@ -88,7 +88,7 @@ class _Ground:
     @classmethod
     def draw(cls, shape: tuple[int, int], options: SceneOptions, random: Generator) -> _Ground:
         relief = carve(shape, options.relief_m, options.pixel_m, random)
-        slope = np.hypot(*np.gradient(ndimage.gaussian_filter(relief.height, 4))) / options.pixel_m
+        slope = steepness(ndimage.gaussian_filter(relief.height, 4)) / options.pixel_m
         flat = _step(0.2 - slope, 0.03)
         blocks = _blocks(shape, options.block_px, random)
         number, across, edge = _parcels(blocks, random)
@@ -132,13 +132,14 @@ class _Blocks(NamedTuple):
 def _blocks(shape: tuple[int, int], size: float, random: Generator) -> _Blocks:
     """Scatter one point to each square of `size`, and give each pixel to the nearest."""
     down, across = (int(n // size) + 3 for n in shape)
-    points = np.stack(np.mgrid[-1 : down - 1, -1 : across - 1], -1).reshape(-1, 2) + random.random((down * across, 2))
+    corner = np.indices((down, across)).reshape(2, -1).T - 1
+    points = corner + random.random(corner.shape)
     row, column = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     row += 9 * fractal(shape, 6.0, random, 260.0)
     column += 9 * fractal(shape, 6.0, random, 260.0)
     points = points * size
-    distance, number = cKDTree(points).query(np.stack([row, column], -1), k=2)
-    apart = np.hypot(*np.moveaxis(points[number[..., 1]] - points[number[..., 0]], -1, 0))
+    distance, number = KDTree(points).query(np.stack([row, column], -1), k=2)
+    apart = np.linalg.norm(points[number[..., 1]] - points[number[..., 0]], axis=-1)
     road = (distance[..., 1] ** 2 - distance[..., 0] ** 2) / (2 * apart)
     angle = np.pi * fractal((down, across), 3.0, random).ravel() / 2
     return _Blocks(number[..., 0], road.astype(np.float32), row, column, angle)

@@ -60,7 +60,7 @@ def carve(shape: tuple[int, int], relief_m: float, pixel_m: float, random: Gener
             z = relief_m * (0.7 * hills * (1 + fractal(coarse, 3.0, random)) + np.linspace(0, 0.3, coarse[1]))
         else:
             z = _enlarge(z, coarse)
-            slope = np.hypot(*np.gradient(z))
+            slope = steepness(z)
             z = z + (0.8 * slope + 1e-3 * relief_m) * fractal(coarse, 2.0, random)
         z = fill(z, 1e-4 * cell_px * pixel_m)
         for _ in range(ROUNDS):
@@ -70,7 +70,7 @@ def carve(shape: tuple[int, int], relief_m: float, pixel_m: float, random: Gener
             z = z + CREEP * ndimage.laplace(z, mode="nearest")
     area = upstream_area(steepest(fill(z, 1e-4 * FINEST_PX * pixel_m))) * FINEST_PX**2
     height = _enlarge(z, shape)
-    gradient = np.hypot(*np.gradient(height)) / pixel_m
+    gradient = steepness(height) / pixel_m
     height += (
         0.7 * pixel_m * fractal(shape, 2.8, random, 60.0) * np.minimum(gradient, 0.7)
     )  # rough slopes, smooth floors
@@ -89,6 +89,12 @@ def fill(z: Float[np.ndarray, "height width"], fall: float) -> Float[np.ndarray,
         if (lower == water).all():
             return water
         water = lower
+
+
+def steepness(z: np.ndarray) -> np.ndarray:
+    """Size of the gradient, per pixel."""
+    down, right = np.gradient(z)
+    return np.hypot(down, right)
 
 
 def steepest(z: Float[np.ndarray, "height width"]) -> Int[np.ndarray, "height width"]:
