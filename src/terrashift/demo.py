@@ -49,8 +49,8 @@ def generate(folder: Path, size_px: int, seed: int) -> DemoScene:
     grid = Grid(size_px, size_px, Affine(PIXEL_M, 0, 500_000, 0, -PIXEL_M, 4_000_000), "EPSG:32631")
     ground = procedural_scene(size_px + 2 * MARGIN_PX, size_px + 2 * MARGIN_PX, seed)
     pair = simulate_pair(ground, grid, displacement(grid, RUPTURE, seed))
-    names = (folder / name for name in ("before.tif", "after.tif", "truth.tif", "displacement.tif"))
-    scene = DemoScene(*names, pair)
+    files = [folder / name for name in ("before.tif", "after.tif", "truth.tif", "displacement.tif")]
+    scene = DemoScene(files[0], files[1], files[2], files[3], pair)
     _write_image(scene.before, pair.before)
     _write_image(scene.after, pair.after)
     nan, full = torch.full(grid.shape, torch.nan), torch.ones(grid.shape)
@@ -99,7 +99,9 @@ class Comparison:
         from rich.console import Group
         from rich.table import Table
 
-        table = Table("error of the vectors", "median", "90 %", "measured", title="Against the truth", title_style="bold")
+        table = Table(
+            "error of the vectors", "median", "90 %", "measured", title="Against the truth", title_style="bold"
+        )
         for one in self.errors:
             lengths = (f"{m:.2f} m = {m / self.pixel_m:.3f} px" for m in (one.median_m, one.p90_m))
             table.add_row(one.where, *lengths, f"{one.measured_share:.1%}")
@@ -111,10 +113,10 @@ def compare(scene: DemoScene) -> Comparison:
     """Hold the measurement of a demonstration against its truth, near the fault and away from it."""
     found = read_field(scene.field)
     step = round(found.grid.pixel_size[0] / PIXEL_M)
-    at = (slice(step // 2, None, step),) * 2  # where the measurements are: see `Grid.every`
+    at = slice(step // 2, None, step), slice(step // 2, None, step)  # where the measurements are: see `Grid.every`
     truth = torch.stack([scene.pair.east[at], scene.pair.north[at]]).numpy()
     measured = torch.stack([found.east, found.north]).numpy()
-    away_px = ndimage.distance_transform_edt(~scene.pair.trace.numpy())[at]
+    away_px = np.asarray(ndimage.distance_transform_edt(~scene.pair.trace.numpy()))[at]
     error = np.hypot(*(measured - truth))
     near = away_px <= NEAR_PX
     beside = (away_px > SLIP_PX[0]) & (away_px < SLIP_PX[1]) & np.isfinite(error)
@@ -130,7 +132,7 @@ def compare(scene: DemoScene) -> Comparison:
     )
 
 
-def _errors(where: str, error: Float[np.ndarray, "places"]) -> Errors:
+def _errors(where: str, error: Float[np.ndarray, " places"]) -> Errors:
     known = error[np.isfinite(error)]
     median, p90 = np.percentile(known, [50, 90]) if len(known) else (np.nan, np.nan)
     return Errors(where, float(median), float(p90), len(known) / max(1, len(error)))

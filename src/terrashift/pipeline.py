@@ -129,7 +129,8 @@ def measure_arrays(
     if any(band.ndim != 2 or band.shape != bands[0].shape for band in bands):
         shapes = " and ".join(str(tuple(band.shape)) for band in bands)
         raise InputError(f"the images have shapes {shapes}: give two of the same (height, width)")
-    grid = grid or Grid(*bands[0].shape, Affine.identity())
+    height, width = bands[0].shape
+    grid = grid or Grid(height, width, Affine.identity())
     source = ArrayPair(Pair(Image(bands[0][None], grid), Image(bands[1][None], grid)))
     search = _find_search(source, recipe)
     sink = MemorySink.of(grid.every(recipe.estimate.step_px))

@@ -94,7 +94,8 @@ EARTHQUAKE = Preset(
         "cheaper and enough for far-field maps.",
         "frequency.min_score": "low enough to keep fields and dry river beds, high enough to drop water and cloud.",
         "spatial.window_px": "9 px follows the fault closely; the smoothing below pays for the noise of so few pixels.",
-        "spatial.step_px": "one vector per pixel: the smoothing runs from pixel to pixel, and a coarser step weakens it.",
+        "spatial.step_px": "one vector per pixel: the smoothing runs from pixel to pixel, and a coarser step "
+        "weakens it.",
         "spatial.reg": "smooths along the ground without rounding off the step at the fault. 0 with a 15 px window "
         "gives independent vectors for statistics.",
         "spatial.min_score": "off: the smoothing carries the field over poor spots, and the score band tells where.",
@@ -118,14 +119,18 @@ LANDSLIDE = Preset(
         "frequency.window_px": "24 px, about 12 that count, stays inside a slide of a few tens of pixels. Larger "
         "windows mix it with the stable slope around it.",
         "frequency.step_px": "one vector per pixel: the slide is small, and so is the cost.",
-        "frequency.start_window_px": "the starting shift must come from the slide as well, not from the slope around it.",
-        "frequency.min_score": "a small window scores less on the same ground; raise it first if the flanks look noisy.",
-        "spatial.window_px": "7 px resolves narrow lobes and flanks; debris that was turned over has no match at any size.",
+        "frequency.start_window_px": "the starting shift must come from the slide as well, not from the slope "
+        "around it.",
+        "frequency.min_score": "a small window scores less on the same ground; raise it first if the flanks look "
+        "noisy.",
+        "spatial.window_px": "7 px resolves narrow lobes and flanks; debris that was turned over has no match at "
+        "any size.",
         "spatial.step_px": "one vector per pixel, so that head, flanks and toe are drawn by the data.",
         "spatial.reg": "keeps small windows from jumping; lower it to 0.1 where neighbouring blocks move differently.",
         "spatial.min_score": "0.2: below it the surface was turned over or grown over, and the smoothing only guesses.",
         "search.search_px": "found by the coarse pass; set it by hand for a small, fast slide in a large stable scene.",
-        "backward.backward_px": "on: vegetation, debris and shadows give false matches, and these rarely find their way back.",
+        "backward.backward_px": "on: vegetation, debris and shadows give false matches, and these rarely find their "
+        "way back.",
     },
 )
 
@@ -171,7 +176,8 @@ DUNE = Preset(
         "spatial.step_px": "dunes move as bodies: every second pixel tells as much as every one.",
         "spatial.reg": "bridges the smooth flanks between crests.",
         "spatial.min_score": "0.2: smooth interdune flats have nothing to match and are better left empty.",
-        "search.search_px": "small on purpose: half the spacing of the dunes is the limit beyond which a crest is taken "
+        "search.search_px": "small on purpose: half the spacing of the dunes is the limit beyond which a crest is "
+        "taken "
         "for its neighbour. Choose dates near enough that dunes move less, and seasons with the same sun.",
         "backward.backward_px": "on: repeating crests are the classic false match.",
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
@@ -158,7 +159,8 @@ def run_tiles(
     finished = store.done()
     todo = [tile for tile in tiles if tile.key not in finished]
     job = _Job(estimator, source, search, store, options.torch_device)
-    workers = min(count_workers(estimator, search, side, options), max(1, len(todo)))
+    largest = math.prod(min(side, n) for n in source.grid.every(step).shape)
+    workers = min(count_workers(estimator, search, largest, options), max(1, len(todo)))
     count = len(tiles) - len(todo)
     report = progress or (lambda done, total: None)
     report(count, len(tiles))
@@ -247,19 +249,19 @@ def _incomplete(failed: dict[str, str], total: int) -> IncompleteError:
     )
 
 
-def count_workers(estimator: Estimator, search: Search, side: int, options: RunOptions) -> int:
-    """How many tiles of `side` measurements may be computed at a time.
+def count_workers(estimator: Estimator, search: Search, measurements: int, options: RunOptions) -> int:
+    """How many tiles of so many `measurements` may be computed at a time.
 
     Raises:
         OptionError: where not even one fits into `options.max_memory`.
     """
     on_gpu = options.torch_device == "cuda"
     base = resident_bytes() + RESERVE_BYTES
-    each = BYTES_PER_MEASUREMENT * side**2 + (0 if on_gpu else estimator.memory(search))
+    each = BYTES_PER_MEASUREMENT * measurements + (0 if on_gpu else estimator.memory(search))
     fitting = (options.max_bytes - base) // each
     if fitting < 1:
         needed = -(-(base + each) // 2**20)
-        smaller = "" if side * estimator.step_px <= estimator.block_px else ", a smaller --tile-px"
+        smaller = "" if measurements * estimator.step_px**2 <= estimator.block_px**2 else ", a smaller --tile-px"
         raise OptionError(
             f"--max-memory {options.max_memory} is too little: the program itself takes {base >> 20} MiB and one tile "
             f"{each >> 20} MiB. Give it {needed}MiB or more{smaller}, or use a smaller window or search."

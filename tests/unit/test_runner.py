@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+import time
 
 import pytest
 import torch
@@ -56,7 +58,7 @@ def test_what_is_no_size_is_refused(text):
 
 def test_too_little_memory_says_how_much_is_needed():
     with pytest.raises(OptionError, match=r"--max-memory 100MB is too little.*Give it \d+MiB or more"):
-        count_workers(Tiny(), SEARCH, 64, RunOptions(max_memory="100MB"))
+        count_workers(Tiny(), SEARCH, 64**2, RunOptions(max_memory="100MB"))
 
 
 def test_more_memory_allows_more_threads_up_to_what_was_asked():
@@ -64,11 +66,11 @@ def test_more_memory_allows_more_threads_up_to_what_was_asked():
         def memory(self, search):
             return 1 << 30
 
-    few = count_workers(Big(), SEARCH, 16, RunOptions(max_memory="5GiB", threads=64))
-    many = count_workers(Big(), SEARCH, 16, RunOptions(max_memory="20GiB", threads=64))
+    few = count_workers(Big(), SEARCH, 256, RunOptions(max_memory="5GiB", threads=64))
+    many = count_workers(Big(), SEARCH, 256, RunOptions(max_memory="20GiB", threads=64))
     assert 1 <= few <= 4
     assert few < many <= 19
-    assert count_workers(Big(), SEARCH, 16, RunOptions(max_memory="20GiB", threads=2)) == 2
+    assert count_workers(Big(), SEARCH, 256, RunOptions(max_memory="20GiB", threads=2)) == 2
 
 
 def test_the_tile_is_a_whole_number_of_blocks():
@@ -102,8 +104,8 @@ def test_a_full_disk_ends_the_run_at_once():
 
 
 def test_ctrl_c_keeps_the_finished_tiles_and_drops_the_running_ones():
-    def interrupt():
-        signal.raise_signal(signal.SIGINT)  # handled by the main thread, wherever it is raised
+    def interrupt():  # to the process, as a terminal does: only the main thread can act on it
+        os.kill(os.getpid(), signal.SIGINT)
 
     store = MemoryStore()
     estimator = Failing(interrupt, {6})
@@ -112,6 +114,24 @@ def test_ctrl_c_keeps_the_finished_tiles_and_drops_the_running_ones():
     assert 4 <= len(store.tiles) < 12
     run_tiles(Tiny(), pair_of(GRID), SEARCH, store, SMALL)
     assert len(store.tiles) == 12
+
+
+def test_ctrl_c_drops_a_running_tile_at_its_next_block():
+    calls = []
+
+    class Slow(Tiny):
+        def __call__(self, before, after, search):
+            calls.append(1)
+            if len(calls) == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+            return super().__call__(before, after, search)
+
+    store = MemoryStore()
+    with pytest.raises(KeyboardInterrupt, match="0 of 1 tiles"):
+        run_tiles(Slow(), pair_of(GRID), SEARCH, store, RunOptions(tile_px=64, threads=1))
+    assert store.tiles == {}
+    assert len(calls) < 12, "all twelve blocks of the tile were measured first"
 
 
 def test_progress_counts_every_tile_once_from_the_calling_thread():

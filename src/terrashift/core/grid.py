@@ -102,7 +102,8 @@ class Grid:
         first = step // 2 - (step - 1) / 2  # 0 for odd steps, half a pixel for even ones
         height, width = (measured_along(n, step) for n in self.shape)
         moved = self.transform @ Affine.translation(first, first) @ Affine.scale(step)
-        return replace(self, height=height, width=width, transform=moved, cell_px=self.cell_px * step)
+        cell_px = 1 if self.crs else self.cell_px * step
+        return replace(self, height=height, width=width, transform=moved, cell_px=cell_px)
 
     def __str__(self) -> str:
         dx, dy = self.pixel_size
@@ -120,7 +121,7 @@ def metres_per_degree(latitude: float) -> tuple[float, float]:
     """Length of a degree of longitude and of latitude on WGS 84 at `latitude` (radians).
 
     >>> [round(v) for v in metres_per_degree(0.0)]
-    [111320, 110574]
+    [111319, 110574]
     """
     e2 = FLATTENING * (2 - FLATTENING)
     w = math.sqrt(1 - e2 * math.sin(latitude) ** 2)

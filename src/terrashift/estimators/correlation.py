@@ -18,6 +18,7 @@ from ..ops.interpolate import sinc_weights
 
 LOBES = 4  # half-width of the interpolating sinc, px
 TINY = 1e-12
+ROUNDING = 1e-6  # of a window's energy about the block's mean, in single precision
 
 
 class Places(NamedTuple):
@@ -42,6 +43,8 @@ class Match(NamedTuple):
     variance_before: Float[Tensor, "rows columns"]
     variance_after: Float[Tensor, "phases phases height width"]
     """At phase (y, x) / phases of a pixel, for every whole pixel of the search."""
+    flat: Bool[Tensor, "rows columns"]
+    """True where a window of either image, unmoved, varies no more than rounding does."""
     radius: tuple[int, int]
     places: Places
 
@@ -121,7 +124,8 @@ def match_windows(
     length = places.span + side - 1
     a = before[start : start + length, start : start + length]
     sum_a = box_sum(a, side, places.step)
-    variance_a = box_sum(a * a, side, places.step) - sum_a**2 / side**2
+    energy_a = box_sum(a * a, side, places.step)
+    variance_a = energy_a - sum_a**2 / side**2
     sum_b = box_sum(after, side)
     mean_a = sum_a / side**2
     reach_x, reach_y = rx + LOBES, ry + LOBES
@@ -135,7 +139,10 @@ def match_windows(
     after_part = after[start - ry - LOBES :, start - rx - LOBES :]
     size = length + 2 * ry + 2 * LOBES, length + 2 * rx + 2 * LOBES
     variance_b = interpolated_variance(after_part[: size[0], : size[1]], side, phases)
-    return Match(covariance, variance_a, variance_b, radius, places)
+    unmoved = slice(ry, ry + places.span, places.step), slice(rx, rx + places.span, places.step)
+    b = after[start : start + length, start : start + length]
+    flat_b = variance_b[0, 0][unmoved] <= ROUNDING * box_sum(b * b, side, places.step)
+    return Match(covariance, variance_a, variance_b, (variance_a <= ROUNDING * energy_a) | flat_b, radius, places)
 
 
 def interpolated_variance(
@@ -191,8 +198,3 @@ def paraboloid_bottom(cost: Float[Tensor, "3 3 rows columns"]) -> Float[Tensor, 
     x = torch.where(bowl, (xy * gy - yy * gx) / safe, 0.0)
     y = torch.where(bowl, (xy * gx - xx * gy) / safe, 0.0)
     return torch.stack([x, y]).clamp(-1, 1)
-
-
-def flat_or_empty(variance: Float[Tensor, "rows columns"], energy: float) -> Bool[Tensor, "rows columns"]:
-    """Windows whose variance is nothing beside the rounding of the image's energy."""
-    return variance <= 1e-6 * energy

@@ -22,6 +22,7 @@ from ..ops.spectral import hann
 from .base import Search
 from .coarse import start_shifts
 
+TAPER = 4  # px over which a window's weight falls toward a gap
 BATCH = 128  # windows at a time: their spectra stay in a core's cache
 
 
@@ -38,7 +39,11 @@ class Frequency(BaseModel, frozen=True, extra="forbid"):
     )
     step_px: int = Field(1, ge=1, description="Distance between measurements, pixels.")
     start_window_px: int = Field(
-        64, ge=16, le=1024, multiple_of=2, description="Side of the larger window that finds the starting shift, pixels."
+        64,
+        ge=16,
+        le=1024,
+        multiple_of=2,
+        description="Side of the larger window that finds the starting shift, pixels.",
     )
     robustness: int = Field(4, ge=0, le=20, description="Rounds that take weight from frequencies which disagree.")
     mask_db: float = Field(
@@ -46,7 +51,9 @@ class Frequency(BaseModel, frozen=True, extra="forbid"):
         gt=0,
         description="Keep frequencies whose amplitude is within this many decibels of the window's strongest.",
     )
-    min_score: float = Field(0.5, ge=0, le=1, description="Reject measurements that score less.")
+    min_score: float = Field(
+        0.1, ge=0, le=1, description="Reject measurements that score less; unrelated images score below 0.14 (95 %)."
+    )
     min_valid_share: float = Field(
         0.6, gt=0, le=1, description="Reject windows with a smaller (cosine-weighted) share of pixels with data."
     )
@@ -84,6 +91,7 @@ class Frequency(BaseModel, frozen=True, extra="forbid"):
         rows, columns = (m.flatten() for m in torch.meshgrid(places, places, indexing="ij"))
         start = start_shifts(before, after, places, self.start_window_px, search.radius)
         lattice = Lattice.of(self.window_px, before.device)
+        before, after = Masked.of(before), Masked.of(after)
         parts = [
             self._measure(before, after, rows[k : k + BATCH], columns[k : k + BATCH], start[k : k + BATCH], lattice)
             for k in range(0, len(rows), BATCH)
@@ -94,8 +102,8 @@ class Frequency(BaseModel, frozen=True, extra="forbid"):
 
     def _measure(
         self,
-        before: Tensor,
-        after: Tensor,
+        before: Masked,
+        after: Masked,
         rows: Int[Tensor, "windows"],
         columns: Int[Tensor, "windows"],
         start: Float[Tensor, "windows 2"],
@@ -104,17 +112,19 @@ class Frequency(BaseModel, frozen=True, extra="forbid"):
         """(xy, score, reasons) of some windows centred on pixels (rows, columns)."""
         whole = start.round()
         x, y = whole.long().T
-        a = cut_windows(before, rows, columns, self.window_px)
-        b = cut_windows(after, rows + y, columns + x, self.window_px)
-        have = a.isfinite() & b.isfinite()
-        still, moved = torch.zeros_like(start), start - whole
-        weights = cosine(still, self.window_px) * have, cosine(moved, self.window_px) * have
+        moved = start - whole
+        weights = cosine(torch.zeros_like(moved), self.window_px), cosine(moved, self.window_px)
+        a, share_a = before.windows(rows, columns, self.window_px)
+        b, share_b = after.windows(rows + y, columns + x, self.window_px)
+        if share_a is not None or share_b is not None:
+            have = (1.0 if share_a is None else share_a) * (1.0 if share_b is None else share_b)
+            weights = weights[0] * have, weights[1] * have
         valid = weights[0].mean((1, 2)) * 4
         a, flat_a = windowed(a, weights[0])
         b, flat_b = windowed(b, weights[1])
         cross = normalised_cross_spectrum(lattice.transform(a), lattice.transform(b), self.mask_db)
         fit = fit_shift(cross, moved, lattice, self.robustness)
-        reasons = torch.zeros(len(rows), dtype=torch.uint8, device=before.device)
+        reasons = torch.zeros(len(rows), dtype=torch.uint8, device=rows.device)
         reasons[valid < self.min_valid_share] |= int(Reason.NODATA)
         reasons[(flat_a | flat_b) & (valid >= self.min_valid_share)] |= int(Reason.NO_TEXTURE)
         score = torch.where(reasons == 0, fit.score, 0)
@@ -139,6 +149,34 @@ def reject(
     return Flow(xy, torch.full_like(xy, torch.nan), score, reasons)
 
 
+class Masked(NamedTuple):
+    """An image with its gaps at 0 and a weight that falls to 0 toward them; None where there are no gaps.
+
+    A hard edge would stand at the same place in both windows and hold the shift at zero.
+    """
+
+    image: Float[Tensor, "height width"]
+    weight: Float[Tensor, "height width"] | None
+
+    @classmethod
+    def of(cls, image: Float[Tensor, "height width"]) -> Masked:
+        """Weight 1 from `TAPER` px off a gap, 0 in it, a raised cosine between."""
+        have = image.isfinite()
+        if have.all():
+            return cls(image, None)
+        side = 2 * TAPER + 1
+        share = torch.nn.functional.avg_pool2d(have.float()[None, None], side, 1, TAPER)[0, 0]
+        weight = (0.5 - 0.5 * torch.cos(math.pi * (2 * share - 1).clamp(0, 1))) * have
+        return cls(image.nan_to_num(0.0, 0.0, 0.0), weight)
+
+    def windows(
+        self, rows: Int[Tensor, "windows"], columns: Int[Tensor, "windows"], side: int
+    ) -> tuple[Float[Tensor, "windows side side"], Float[Tensor, "windows side side"] | None]:
+        """Pixels and weights around the given places."""
+        weight = None if self.weight is None else cut_windows(self.weight, rows, columns, side)
+        return cut_windows(self.image, rows, columns, side), weight
+
+
 def cut_windows(
     image: Float[Tensor, "height width"], rows: Int[Tensor, "windows"], columns: Int[Tensor, "windows"], side: int
 ) -> Float[Tensor, "windows side side"]:
@@ -157,7 +195,6 @@ def windowed(
     patch: Float[Tensor, "windows side side"], weight: Float[Tensor, "windows side side"]
 ) -> tuple[Float[Tensor, "windows side side"], Bool[Tensor, "windows"]]:
     """The patch about its weighted mean, times the weight; and whether it is flat (nothing to match)."""
-    patch = patch.nan_to_num(0.0, 0.0, 0.0)
     total = weight.sum((1, 2)).clamp_min(1e-12)
     mean = (patch * weight).sum((1, 2)) / total
     patch = (patch - mean[:, None, None]) * weight
@@ -170,10 +207,13 @@ class Lattice(NamedTuple):
 
     along_x: Float[Tensor, "side pairs"]
     along_y: Float[Tensor, "double rows"]
-    w: Float[Tensor, "2 frequencies"]
-    """Angular frequency (x, y) of each, radians per pixel; x slow, y fast."""
+    wx: Float[Tensor, "pairs"]
+    """Angular frequencies along x, radians per pixel; a spectrum runs slowly along x and fast along y."""
+    wy: Float[Tensor, "rows"]
+    slopes: Float[Tensor, "frequencies 2"]
+    """(wx, wy) of each."""
     products: Float[Tensor, "frequencies 3"]
-    """wx^2, wx wy, wy^2."""
+    """wx^2, wx wy, wy^2 of each."""
     share: Float[Tensor, "frequencies"]
     """1 where the half spectrum stands for two frequencies, 1/2 where both are listed."""
 
@@ -188,11 +228,12 @@ class Lattice(NamedTuple):
         re_to = torch.cat([py.cos(), -py.sin()], 1)
         im_to = torch.cat([py.sin(), py.cos()], 1)
         along_y = torch.cat([re_to, im_to])  # (re/im, side), (re/im, ky)
-        wx, wy = torch.meshgrid(kx * 2 * math.pi / side, ky * 2 * math.pi / side, indexing="ij")
-        wx, wy = wx.flatten(), wy.flatten()
+        axes = kx * 2 * math.pi / side, ky * 2 * math.pi / side
+        wx, wy = (m.flatten() for m in torch.meshgrid(*axes, indexing="ij"))
         share = torch.where(wx > 0, 1.0, 0.5)
         share[(wx == 0) & (wy == 0)] = 0
-        parts = along_x, along_y, torch.stack([wx, wy]), torch.stack([wx * wx, wx * wy, wy * wy], 1), share
+        slopes, products = torch.stack([wx, wy], 1), torch.stack([wx * wx, wx * wy, wy * wy], 1)
+        parts = along_x, along_y, *axes, slopes, products, share
         return cls(*(p.to(device=device, dtype=torch.float32) for p in parts))
 
     def transform(self, patch: Float[Tensor, "windows side side"]) -> Float[Tensor, "2 windows frequencies"]:
@@ -223,16 +264,19 @@ def normalised_cross_spectrum(a: Tensor, b: Tensor, mask_db: float) -> CrossSpec
 
 
 class Fit(NamedTuple):
-    """The shift that explains the phases, and how well."""
+    """The shift that explains the phases, and their mean agreement: 0 for noise, 1 for a perfect match."""
 
     xy: Float[Tensor, "windows 2"]
     score: Float[Tensor, "windows"]
 
 
 def fit_shift(cross: CrossSpectrum, start: Float[Tensor, "windows 2"], lattice: Lattice, robustness: int) -> Fit:
-    """Newton steps on `sum W cos(phase - w.d)` from `start`, the weights renewed between them."""
-    weight = cross.weight * lattice.share
-    d = start
+    """Newton steps on `sum W cos(phase - w.d)` from `start`, the weights renewed between them.
+
+    The score counts all frequencies of the mask alike: with the final weights even noise agrees with itself.
+    """
+    whole = cross.weight * lattice.share
+    weight, d = whole, start
     for _ in range(2):
         d = d + newton_step(*residual(cross, d, lattice), weight, lattice)
     for _ in range(robustness):
@@ -240,20 +284,20 @@ def fit_shift(cross: CrossSpectrum, start: Float[Tensor, "windows 2"], lattice: 
         weight = weight * ((1 + agree) / 2) ** 6
         d = d + newton_step(agree, swerve, weight, lattice)
     agree, _ = residual(cross, d, lattice)
-    total = weight.sum(1).clamp_min(1e-20)
-    return Fit(d, (weight * (1 + agree) / 2).sum(1) / total)
+    return Fit(d, ((whole * agree).sum(1) / whole.sum(1).clamp_min(1e-20)).clamp(0, 1))
 
 
 def residual(cross: CrossSpectrum, d: Float[Tensor, "windows 2"], lattice: Lattice) -> tuple[Tensor, Tensor]:
     """Cosine and sine of what the shift leaves of each phase."""
-    phase = d @ lattice.w
-    c, s = phase.cos(), phase.sin()
+    x, y = d[:, :1] * lattice.wx, d[:, 1:] * lattice.wy
+    cx, sx, cy, sy = x.cos()[:, :, None], x.sin()[:, :, None], y.cos()[:, None], y.sin()[:, None]
+    c, s = (cx * cy - sx * sy).flatten(1), (sx * cy + cx * sy).flatten(1)
     return cross.re * c + cross.im * s, cross.im * c - cross.re * s
 
 
 def newton_step(agree: Tensor, swerve: Tensor, weight: Tensor, lattice: Lattice) -> Float[Tensor, "windows 2"]:
     """One step uphill, at most one pixel; curvature only from phases that agree, so that it never changes sign."""
-    gx, gy = ((weight * swerve) @ lattice.w.T).T
+    gx, gy = ((weight * swerve) @ lattice.slopes).T
     xx, xy, yy = ((weight * agree.clamp_min(0.05)) @ lattice.products).T
     determinant = (xx * yy - xy * xy).clamp_min(1e-12)
     step = torch.stack([yy * gx - xy * gy, xx * gy - xy * gx], 1) / determinant[:, None]

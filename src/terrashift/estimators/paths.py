@@ -13,7 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-STEEP = 100.0  # per pixel: out of the question beside costs of at most 1
+KNEE = 0.05  # px below which a difference between neighbours counts as noise
+INNER = slice(1, -1)
+STEEP = 1.0  # price per pixel of change beyond the limit, in costs of at most 1
 DOWN = {8: ((1, -1), (1, 0), (1, 1)), 16: ((1, -1), (1, 0), (1, 1), (2, -1), (2, 1))}
 ACROSS = {8: ((1, 0),), 16: ((1, 0), (2, -1), (2, 1))}
 
@@ -33,9 +35,9 @@ class Change(NamedTuple):
     price: float
     """Per pixel of change."""
     limit: float = math.inf
-    """Largest change allowed, px; a change to the next candidate always is."""
+    """Change beyond which each pixel of change costs at least `STEEP`, px."""
 
-    def of(self, change: Tensor, spacing: float) -> Tensor:
+    def of(self, change: Tensor) -> Tensor:
         """Price of some changes (px)."""
         size = change.abs()
         return torch.maximum(self.price * size, STEEP * (size - self.limit)).clamp_min(0)
@@ -59,7 +61,9 @@ def _sweep(
     both = torch.stack([cost, cost.flip(2)], 3)  # ky, kx, height, down/up, width
     bases = None if base is None else torch.stack([base, base.flip(1)], 2)  # 2, height, down/up, width
     out = torch.empty_like(both)
-    past = [cost.new_zeros(ky, kx, len(steps), 2, width + 2) for _ in range(3)]  # rows i, i-1, i-2, a column of zeros around
+    past = [
+        cost.new_zeros(ky, kx, len(steps), 2, width + 2) for _ in range(3)
+    ]  # rows i, i-1, i-2, a column of zeros around
     for i in range(height):
         now = past[i % 3]
         before = cost.new_zeros(ky, kx, len(steps), 2, width)
@@ -93,9 +97,9 @@ def _cheapest(before: Tensor, change: Tensor | None, spacing: float, price: Chan
 
 
 def _spread(x: Tensor, axis: int, change: Change, spacing: float) -> Tensor:
-    """`min over j of x[j] + price |i - j|` along an axis, by doubling distances."""
+    """`min over j of x[j] + |i - j| price of one candidate` along an axis, by doubling distances."""
     size, distance = x.shape[axis], 1
-    price = float(change.of(torch.tensor(spacing), spacing))
+    price = float(change.of(torch.tensor(spacing)))
     x = x.clone()
     while distance < size:
         far = x.narrow(axis, distance, size - distance) + price * distance
@@ -110,7 +114,7 @@ def _spread(x: Tensor, axis: int, change: Change, spacing: float) -> Tensor:
 def _reach(x: Tensor, axis: int, change: Tensor, spacing: float, price: Change) -> Tensor:
     """The same where our candidates lie `change` px off the neighbour's."""
     size = x.shape[axis]
-    prices = {k: price.of(change + k * spacing, spacing) for k in range(1 - size, size)}
+    prices = {k: price.of(change + k * spacing) for k in range(1 - size, size)}
     planes = x.unbind(axis)
     reached = []
     for i in range(size):
@@ -119,3 +123,33 @@ def _reach(x: Tensor, axis: int, change: Tensor, spacing: float, price: Change) 
             best = torch.minimum(best, planes[j] + prices[i - j])
         reached.append(best)
     return torch.stack(reached, axis)
+
+
+def settle(
+    shift: Float[Tensor, "2 height width"],
+    measured: Float[Tensor, "2 height width"],
+    weight: Float[Tensor, "height width"],
+    price: float,
+    rounds: int = 30,
+) -> Float[Tensor, "2 height width"]:
+    """Move a lattice solution to the continuous minimum of the same energy, so that it does not sit on plateaus.
+
+    Minimises `sum weight/2 |f - measured|^2 + price |f(p) - f(q)|` over neighbours p, q from `shift` on: each round a pixel
+    takes the weighted mean of its own measurement and its four neighbours, which count `price / difference` (reweighted
+    least squares; differences below `KNEE` count as `KNEE`).
+    """
+    for _ in range(rounds):
+        padded = torch.nn.functional.pad(shift[None], (1, 1, 1, 1), mode="replicate")[0]
+        total, mean = weight.expand_as(shift).clone(), weight * measured
+        for rows, columns in (
+            (slice(0, -2), INNER),
+            (slice(2, None), INNER),
+            (INNER, slice(0, -2)),
+            (INNER, slice(2, None)),
+        ):
+            neighbour = padded[:, rows, columns]
+            pull = price / (neighbour - shift).abs().clamp_min(KNEE)
+            total += pull
+            mean = mean + pull * neighbour
+        shift = mean / total.clamp_min(1e-12)
+    return shift

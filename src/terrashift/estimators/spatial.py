@@ -22,12 +22,13 @@ from ..core.field import Flow
 from ..core.reasons import Reason
 from ..ops.box import box_sum
 from .base import Search
-from .correlation import LOBES, Match, Places, cheapest, match_windows
+from .correlation import LOBES, Match, Places, cheapest, match_windows, paraboloid_bottom
 from .frequency import reject
-from .paths import Change, Labels, aggregate
+from .paths import Change, Labels, aggregate, settle
 
 LEVELS = 3  # halvings of the whole-pixel lattice; below 1/8 px a paraboloid does
-LEAST = 0.0  # correlation below which a match is no match
+PRICE = 10 / 3  # costs per pixel of change at reg 1: puts the best regularisation at the customary 0.3
+LEAST = 0.3  # correlation below which a match is no match
 FILL = 33  # px around a gap that its filling comes from
 
 
@@ -37,13 +38,19 @@ class Spatial(BaseModel, frozen=True, extra="forbid"):
     method: Literal["spatial"] = Field("spatial", description="Normalised cross-correlation and dynamic programming.")
     window_px: int = Field(9, ge=3, le=129, description="Side of the correlation window, pixels; odd.")
     step_px: int = Field(1, ge=1, description="Distance between measurements, pixels.")
-    reg: float = Field(0.3, ge=0, description="Price of a change of shift between neighbours, per pixel of change; 0 = off.")
+    reg: float = Field(
+        0.3, ge=0, description="Price of a change of shift between neighbours, per pixel of change; 0 = off."
+    )
     max_slope: float | None = Field(
-        0.4, gt=0, description="Largest change of shift between neighbours, pixels per pixel; none: no limit."
+        0.1,
+        gt=0,
+        description="Change of shift beyond which neighbours pay even with reg 0, pixels per pixel; none: never.",
     )
     directions: Literal[8, 16] = Field(16, description="Paths that reach each pixel.")
     min_score: float = Field(0.0, ge=0, le=1, description="Reject measurements with a lower correlation.")
-    min_valid_share: float = Field(0.5, gt=0, le=1, description="Reject windows with a smaller share of pixels with data.")
+    min_valid_share: float = Field(
+        0.5, gt=0, le=1, description="Reject windows with a smaller share of pixels with data."
+    )
 
     @property
     def name(self) -> str:
@@ -76,7 +83,7 @@ class Spatial(BaseModel, frozen=True, extra="forbid"):
         dense = (self.block_px + 2 * self.halo(search)) ** 2
         covariances = (2 * rx + 2 * LOBES + 1) * (2 * ry + 2 * LOBES + 1)
         paths = 6 * (2 * rx + 1) * (2 * ry + 1)
-        return 4 * (n * (covariances + paths + 4 * (2 * LOBES + 1) ** 2) + dense * 4**LEVELS)
+        return 4 * (n * (2 * covariances + paths + 4 * (2 * LOBES + 1) ** 2) + 2 * dense * 4**LEVELS)
 
     def __call__(
         self, before: Float[Tensor, "rows columns"], after: Float[Tensor, "rows columns"], search: Search
@@ -91,7 +98,7 @@ class Spatial(BaseModel, frozen=True, extra="forbid"):
         xy, score = self._search(match)
         reasons = torch.zeros(score.shape, dtype=torch.uint8, device=score.device)
         reasons[valid < self.min_valid_share] = int(Reason.NODATA)
-        reasons[(match.variance_before <= 0) & (reasons == 0)] = int(Reason.NO_TEXTURE)
+        reasons[match.flat & (reasons == 0)] = int(Reason.NO_TEXTURE)
         core = slice(self._context, self._context + inner)
         return reject(xy[:, core, core], score[core, core], reasons[core, core], search, self.min_score)
 
@@ -109,13 +116,26 @@ class Spatial(BaseModel, frozen=True, extra="forbid"):
             best = cheapest(cost, spacing)
             last = offset
             offset = offset + best.shift
-        return whole + last + best.top, correlation.amax((0, 1)).clamp(0, 1)
+        return self._settled(whole + offset, whole + last, correlation), correlation.amax((0, 1)).clamp(0, 1)
+
+    def _settled(self, shift: Tensor, middle: Tensor, correlation: Tensor) -> Tensor:
+        """From the finest lattice to between its candidates, by each place's own correlations and its neighbours."""
+        spacing = 0.5**LEVELS
+        cost = cost_of(correlation)
+        own = middle + paraboloid_bottom(cost) * spacing
+        if not self.reg:
+            return own
+        bend = (cost.sum(0) + cost.sum(1)) / 6 / spacing**2
+        curvature = (bend[0] - 2 * bend[1] + bend[2]).clamp_min(1e-3)
+        return settle(shift, own, curvature, self.reg * PRICE / self.step_px)
 
     def _consistent(self, cost: Tensor, labels: Labels) -> Tensor:
         """The costs themselves, or summed along paths."""
         if not (self.reg or self.max_slope):
             return cost
-        change = Change(self.reg / self.step_px, math.inf if self.max_slope is None else self.max_slope * self.step_px)
+        change = Change(
+            self.reg * PRICE / self.step_px, math.inf if self.max_slope is None else self.max_slope * self.step_px
+        )
         return aggregate(cost, labels, change, self.directions)
 
 

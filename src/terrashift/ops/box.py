@@ -6,7 +6,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 
-def box_sum(image: Float[Tensor, "*batch height width"], side: int, step: int = 1) -> Float[Tensor, "*batch rows columns"]:
+def box_sum(
+    image: Float[Tensor, "*batch height width"], side: int, step: int = 1
+) -> Float[Tensor, "*batch rows columns"]:
     """Sum over every `step`-th window of `side` x `side` px that lies inside the image.
 
     >>> import torch

@@ -1,0 +1,69 @@
+"""Ground that moved by an exactly known fraction of a pixel comes back without bias, on made-up and on real crops."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from affine import Affine
+from known_shift import biases, periodic_component, read_crop
+from methods import METHODS, measure, source_of, stepped
+
+from terrashift.core.field import DisplacementField
+from terrashift.estimators.base import Search
+from terrashift.ops.spectral import fourier_shift
+from terrashift.simulate.scene import procedural_scene
+
+BAR_PX = 0.01
+CROP_PX = (120, 180)  # not square
+SHIFTS_PX = [(0.1, 0.0), (0.3, 0.0), (0.5, 0.0), (0.7, 0.0), (0.0, 0.1), (0.0, 0.3), (0.0, 0.5), (0.0, 0.7)]
+FEWER_PX = [(0.1, 0.0), (0.3, -0.2), (0.0, 0.5), (0.7, 0.0), (0.0, 0.7)]
+REAL = [("train/milano/milano_date1.tif", "red"), ("train/single_date/landsat8_pan_15m_a.tif", "pan")]
+
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+@pytest.fixture(scope="module")
+def ground() -> torch.Tensor:
+    return periodic_component(procedural_scene(*CROP_PX, seed=11).before[0])
+
+
+def estimator(name: str):
+    return stepped(METHODS[name].estimator, 3)
+
+
+@every_method
+def test_a_made_up_crop_comes_back_within_a_hundredth_of_a_pixel(name, ground):
+    found = biases(estimator(name), ground, SHIFTS_PX)
+    assert found.abs().max() < BAR_PX, found
+
+
+@pytest.mark.imagery
+@every_method
+@pytest.mark.parametrize(("path", "band"), REAL)
+def test_a_real_crop_comes_back_within_a_hundredth_of_a_pixel(name, path, band, imagery):
+    if not (imagery / path).exists():
+        pytest.skip(f"{path} is not among the imagery")
+    found = biases(estimator(name), read_crop(imagery / path, band, CROP_PX), FEWER_PX)
+    assert found.abs().max() < BAR_PX, found
+
+
+@every_method
+def test_a_rotated_grid_of_oblong_pixels_gives_the_metres_that_the_ground_moved(name, ground):
+    xy = 0.3, -0.7
+    transform = Affine.translation(5e5, 4e6) @ Affine.rotation(25) @ Affine.scale(10, -15)
+    source = source_of(ground, fourier_shift(ground, xy), transform)
+    one = estimator(name)
+    field = DisplacementField.from_flow(measure(one, source, Search()).flow, source.grid, one.step_px)
+    here, there = transform @ (90.5, 60.5), transform @ (90.5 + xy[0], 60.5 + xy[1])
+    assert field.grid.unit == "m"
+    assert field.east.nanmedian().item() == pytest.approx(there[0] - here[0], abs=BAR_PX * 15)
+    assert field.north.nanmedian().item() == pytest.approx(there[1] - here[1], abs=BAR_PX * 15)
+
+
+def test_the_periodic_component_closes_its_edges_and_keeps_the_texture(ground):
+    crop = procedural_scene(*CROP_PX, seed=11).before[0].double()
+    ramp = crop + torch.linspace(0, 3, CROP_PX[1], dtype=torch.float64)  # a jump of 3 from edge to edge
+    closed = periodic_component(ramp)
+    inner = closed[20:-20, 20:-20] - ground[20:-20, 20:-20]
+    assert (closed[:, 0] - closed[:, -1]).abs().mean() < 0.05
+    assert inner.diff(dim=1).std() < 0.1 * ground.diff(dim=1).std()

@@ -1,0 +1,68 @@
+"""Errors on simulated earthquakes, which must not slip beyond what was measured when these bounds were set."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pytest
+from affine import Affine
+from methods import METHODS, measure, source_of
+from reference_cases import Case, Score, mean, score
+
+from terrashift.core.grid import Grid
+from terrashift.estimators.base import Search
+from terrashift.simulate.pair import SimulatedPair, simulate_pair
+from terrashift.simulate.rupture import Rupture, displacement
+from terrashift.simulate.scene import procedural_scene
+
+SIZE_PX = (136, 184)  # rows, columns
+MARGIN_PX = 10  # of the scene around the grid: the motion, and the reach of the interpolation
+SEEDS = (1, 2)
+RUPTURE = Rupture(slip_m=20.0, depth_km=2.0, strike_deg=60.0)  # 2 px of 10 m
+GRID = Grid(*SIZE_PX, Affine(10, 0, 5e5, 0, -10, 4e6), "EPSG:32631")
+
+
+class Bound(NamedTuple):
+    """Largest mean error allowed, px, about 15 % above what was measured."""
+
+    fault_px: float
+    far_px: float
+
+
+BOUNDS = {
+    "frequency 32": Bound(0.593, 0.0760),  # measured 0.516, 0.0660
+    "spatial 15x15 reg 0": Bound(0.655, 0.1143),  # measured 0.569, 0.0994
+    "spatial 9x9 reg 0.3": Bound(0.563, 0.0516),  # measured 0.489, 0.0449
+}
+
+
+def simulated(seed: int) -> SimulatedPair:
+    """A landscape with crops changed between the dates, broken along a rough trace."""
+    scene = procedural_scene(*(side + 2 * MARGIN_PX for side in SIZE_PX), seed)
+    return simulate_pair(scene, GRID, displacement(GRID, RUPTURE, seed))
+
+
+def judged(name: str, seed: int) -> Score:
+    """Errors of one method on one pair, in pixels."""
+    pair = simulated(seed)
+    before, after = pair.before.pixels[0], pair.after.pixels[0]
+    xy = measure(METHODS[name].estimator, source_of(before, after), Search()).flow.xy
+    return score(Case("", before.numpy(), after.numpy(), pair.flow.numpy(), pair.trace.numpy()), xy.numpy())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_errors_on_simulated_earthquakes_stay_within_their_bounds(name):
+    found, bound = mean([judged(name, seed) for seed in SEEDS]), BOUNDS[name]
+    assert found.valid > 0.99
+    assert found.fault < bound.fault_px
+    assert found.far < bound.far_px
+
+
+def test_the_truth_scores_no_error():
+    pair = simulated(SEEDS[0])
+    flow = pair.flow.numpy()
+    found = score(
+        Case("", flow[0], flow[0], flow, pair.trace.numpy()), flow + 0.25
+    )  # an offset of the whole is forgiven
+    assert max(found.fault, found.near, found.far) < 1e-6
+    assert found.valid == found.border_valid == 1
