@@ -29,7 +29,7 @@ class Case(NamedTuple):
 CASES = {
     "frequency": Case(Frequency(), 0.006, 0.03),
     "frequency 16": Case(Frequency(window_px=16, start_window_px=32), 0.015, 0.06),
-    "spatial": Case(Spatial(), 0.06, 0.09),
+    "spatial": Case(Spatial(), 0.01, 0.06),
     "spatial unregularised": Case(Spatial(window_px=15, reg=0.0, max_slope=None), 0.005, 0.03),
 }
 """Add a new estimator here, and every law is asked of it."""

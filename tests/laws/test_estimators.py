@@ -157,7 +157,7 @@ def test_steps_agree_where_they_meet(case):
         meeting = at[step][:, first :: 12 // step, first :: 12 // step]
         apart = (meeting - at[1][:, 10::12, 10::12]).norm(dim=0)[whole]
         assert apart.isfinite().all()
-        assert apart.max() < 0.02
+        assert apart.max() < (0.05 if getattr(case.estimator, "reg", 0) else 0.02)  # paths run through other places
 
 
 GRIDS = {

@@ -14,7 +14,7 @@ TRUSTED_STRENGTH = 6.0  # standard deviations of the correlation surface; noise 
 def start_shifts(
     before: Float[Tensor, "rows columns"],
     after: Float[Tensor, "rows columns"],
-    places: Int[Tensor, "n"],
+    places: Int[Tensor, " n"],
     window_px: int,
     radius: tuple[int, int],
 ) -> Float[Tensor, "windows 2"]:
@@ -54,7 +54,7 @@ def _cut(image: Tensor, rows: Tensor, columns: Tensor, side: int) -> Tensor:
     return image.unfold(0, side, 1).unfold(1, side, 1)[rows - side // 2, columns - side // 2]
 
 
-def _bilinear(values: Float[Tensor, "2 rows columns"], at: Float[Tensor, "n"]) -> Float[Tensor, "2 n n"]:
+def _bilinear(values: Float[Tensor, "2 rows columns"], at: Float[Tensor, " n"]) -> Float[Tensor, "2 n n"]:
     """Sample a regular grid at the same fractional places along both axes."""
     low = at.floor().long().clamp(0, values.shape[1] - 2)
     f = at - low

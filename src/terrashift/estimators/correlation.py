@@ -1,8 +1,8 @@
 """Normalised cross-correlation of small windows at whole pixels and at fractions of one.
 
-With a(p) the window of `before` around p and b_d(p) that of `after` around p + d, the covariance of a and b_d is linear in the
-pixels of `after`. So at a fractional d it is the same sinc interpolation of its values at whole d as that of the image.
-Only the variance of b_d needs the interpolated image; it is tabulated at every phase of the finest lattice.
+With a(p) the window of `before` around p and b_d(p) that of `after` around p + d, the covariance of a and b_d is linear
+in the pixels of `after`. So at a fractional d it is the same sinc interpolation of its values at whole d as that of the
+image. Only the variance of b_d needs the interpolated image; it is tabulated at every phase of the finest lattice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from ..ops.box import box_sum
 from ..ops.interpolate import sinc_weights
 
-LOBES = 4  # half-width of the interpolating sinc, px
+LOBES = 5  # half-width of the interpolating sinc, px
 TINY = 1e-12
 ROUNDING = 1e-6  # of a window's energy about the block's mean, in single precision
 
@@ -63,7 +63,7 @@ class Match(NamedTuple):
         return self.variance_after[0, 0, i : i + span : step, j : j + span : step]
 
     def taps_around(self, whole: Int[Tensor, "2 rows columns"]) -> Float[Tensor, "taps taps rows columns"]:
-        """Covariances at the 9 x 9 whole shifts around each place's own."""
+        """Covariances at the 11 x 11 whole shifts around each place's own."""
         rx, ry = self.radius
         width = self.covariance.shape[1]
         taps = 2 * LOBES + 1
@@ -166,27 +166,15 @@ def _normalise(covariance: Tensor, variance_a: Tensor, variance_b: Tensor) -> Te
     return covariance * (variance_a.clamp_min(TINY) * variance_b.clamp_min(TINY)).rsqrt()
 
 
-class Best(NamedTuple):
-    """The cheapest of some candidate shifts."""
-
-    shift: Float[Tensor, "2 rows columns"]
-    """(x, y) px from the middle candidate."""
-    top: Float[Tensor, "2 rows columns"]
-    """(x, y) px from the middle candidate to the lowest point of the paraboloid through 3 x 3 of them."""
-
-
-def cheapest(cost: Float[Tensor, "ky kx rows columns"], spacing: float) -> Best:
-    """The candidate with the lowest cost; `top` is meaningful for 3 x 3 candidates only."""
+def cheapest(cost: Float[Tensor, "ky kx rows columns"], spacing: float) -> Float[Tensor, "2 rows columns"]:
+    """(x, y) px from the middle candidate to the one with the lowest cost."""
     ky, kx = cost.shape[:2]
     index = cost.flatten(0, 1).argmin(0)
-    shift = torch.stack([index % kx - kx // 2, index // kx - ky // 2]).float() * spacing
-    if (ky, kx) != (3, 3):
-        return Best(shift, shift)
-    return Best(shift, paraboloid_bottom(cost) * spacing)
+    return torch.stack([index % kx - kx // 2, index // kx - ky // 2]).float() * spacing
 
 
 def paraboloid_bottom(cost: Float[Tensor, "3 3 rows columns"]) -> Float[Tensor, "2 rows columns"]:
-    """(x, y) of the lowest point of the least-squares paraboloid through 3 x 3 values, at most 1 from the middle."""
+    """(x, y) of the lowest point of the least-squares paraboloid through 3 x 3 values, at most 1.5 from the middle."""
     low_x, mid_x, high_x = cost.sum(0)
     low_y, mid_y, high_y = cost.sum(1)
     gx, gy = (high_x - low_x) / 6, (high_y - low_y) / 6
@@ -197,4 +185,4 @@ def paraboloid_bottom(cost: Float[Tensor, "3 3 rows columns"]) -> Float[Tensor, 
     safe = torch.where(bowl, determinant, 1.0)
     x = torch.where(bowl, (xy * gy - yy * gx) / safe, 0.0)
     y = torch.where(bowl, (xy * gx - xx * gy) / safe, 0.0)
-    return torch.stack([x, y]).clamp(-1, 1)
+    return torch.stack([x, y]).clamp(-1.5, 1.5)

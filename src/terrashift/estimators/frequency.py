@@ -1,9 +1,9 @@
 """One shift per window from the phase of its cross-spectrum, found robustly (Leprince et al. 2007).
 
-Each window is weighted by a raised cosine. A larger window, sparsely placed, gives the starting shift: its whole-pixel part
-moves the window in `after`, its fraction moves only the raised cosine, because a cosine that stays behind the ground pulls
-the answer toward the whole pixel. The shift then maximises `sum W cos(phase - w.d)` by Newton steps; after each round a
-frequency w whose phase disagrees loses weight, `W <- W (1 - |Q - exp(iw.d)|^2 / 4)^6`.
+Each window is weighted by a raised cosine. A larger window, sparsely placed, gives the starting shift: its whole-pixel
+part moves the window in `after`, its fraction moves only the raised cosine, because a cosine that stays behind the
+ground pulls the answer toward the whole pixel. The shift then maximises `sum W cos(phase - w.d)` by Newton steps; after
+each round a frequency w whose phase disagrees loses weight, `W <- W (1 - |Q - exp(iw.d)|^2 / 4)^6`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from torch import Tensor
 
 from ..core.field import Flow
 from ..core.reasons import Reason
-from ..ops.spectral import hann
 from .base import Search
 from .coarse import start_shifts
 
@@ -29,33 +28,41 @@ BATCH = 128  # windows at a time: their spectra stay in a core's cache
 class Frequency(BaseModel, frozen=True, extra="forbid"):
     """Frequency correlator: dense, sub-pixel, robust to noise at single frequencies."""
 
-    method: Literal["frequency"] = Field("frequency", description="Phase of the windowed cross-spectrum.")
+    method: Literal["frequency"] = Field(default="frequency", description="Phase of the windowed cross-spectrum.")
     window_px: int = Field(
-        32,
+        default=32,
         ge=8,
         le=256,
         multiple_of=2,
         description="Side of the correlation window, pixels; the raised cosine makes about half of it count.",
     )
-    step_px: int = Field(1, ge=1, description="Distance between measurements, pixels.")
+    step_px: int = Field(default=1, ge=1, description="Distance between measurements, pixels.")
     start_window_px: int = Field(
-        64,
+        default=64,
         ge=16,
         le=1024,
         multiple_of=2,
         description="Side of the larger window that finds the starting shift, pixels.",
     )
-    robustness: int = Field(4, ge=0, le=20, description="Rounds that take weight from frequencies which disagree.")
+    robustness: int = Field(
+        default=4, ge=0, le=20, description="Rounds that take weight from frequencies which disagree."
+    )
     mask_db: float = Field(
-        45.0,
+        default=45.0,
         gt=0,
         description="Keep frequencies whose amplitude is within this many decibels of the window's strongest.",
     )
     min_score: float = Field(
-        0.1, ge=0, le=1, description="Reject measurements that score less; unrelated images score below 0.14 (95 %)."
+        default=0.1,
+        ge=0,
+        le=1,
+        description="Reject measurements that score less; unrelated images score below 0.14 (95 %).",
     )
     min_valid_share: float = Field(
-        0.6, gt=0, le=1, description="Reject windows with a smaller (cosine-weighted) share of pixels with data."
+        default=0.6,
+        gt=0,
+        le=1,
+        description="Reject windows with a smaller (cosine-weighted) share of pixels with data.",
     )
 
     @property
@@ -75,12 +82,16 @@ class Frequency(BaseModel, frozen=True, extra="forbid"):
 
     def halo(self, search: Search) -> int:
         """Half of the larger window, the search around it and one window for the neighbours' say."""
-        return max(self.start_window_px, self.window_px) + max(search.radius) + 2
+        return max(self._start_side(search), self.window_px) + max(search.radius) + 2
+
+    def _start_side(self, search: Search) -> int:
+        """Side of the larger window: wide enough to see the largest motion, and even."""
+        return max(self.start_window_px, self.window_px, 4 * max(search.radius))
 
     def memory(self, search: Search) -> int:
         """Upper estimate of one block's working memory, bytes."""
         pixels = (self.block_px + 2 * self.halo(search)) ** 2
-        return 4 * (16 * pixels + 24 * BATCH * self.window_px**2) + 600 * self.start_window_px**2
+        return 4 * (16 * pixels + 24 * BATCH * self.window_px**2) + 600 * self._start_side(search) ** 2
 
     def __call__(
         self, before: Float[Tensor, "rows columns"], after: Float[Tensor, "rows columns"], search: Search
@@ -89,7 +100,7 @@ class Frequency(BaseModel, frozen=True, extra="forbid"):
         halo = self.halo(search)
         places = torch.arange(halo + self.step_px // 2, before.shape[0] - halo, self.step_px, device=before.device)
         rows, columns = (m.flatten() for m in torch.meshgrid(places, places, indexing="ij"))
-        start = start_shifts(before, after, places, self.start_window_px, search.radius)
+        start = start_shifts(before, after, places, self._start_side(search), search.radius)
         lattice = Lattice.of(self.window_px, before.device)
         before, after = Masked.of(before), Masked.of(after)
         parts = [
@@ -104,8 +115,8 @@ class Frequency(BaseModel, frozen=True, extra="forbid"):
         self,
         before: Masked,
         after: Masked,
-        rows: Int[Tensor, "windows"],
-        columns: Int[Tensor, "windows"],
+        rows: Int[Tensor, " windows"],
+        columns: Int[Tensor, " windows"],
         start: Float[Tensor, "windows 2"],
         lattice: Lattice,
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -170,7 +181,7 @@ class Masked(NamedTuple):
         return cls(image.nan_to_num(0.0, 0.0, 0.0), weight)
 
     def windows(
-        self, rows: Int[Tensor, "windows"], columns: Int[Tensor, "windows"], side: int
+        self, rows: Int[Tensor, " windows"], columns: Int[Tensor, " windows"], side: int
     ) -> tuple[Float[Tensor, "windows side side"], Float[Tensor, "windows side side"] | None]:
         """Pixels and weights around the given places."""
         weight = None if self.weight is None else cut_windows(self.weight, rows, columns, side)
@@ -178,7 +189,7 @@ class Masked(NamedTuple):
 
 
 def cut_windows(
-    image: Float[Tensor, "height width"], rows: Int[Tensor, "windows"], columns: Int[Tensor, "windows"], side: int
+    image: Float[Tensor, "height width"], rows: Int[Tensor, " windows"], columns: Int[Tensor, " windows"], side: int
 ) -> Float[Tensor, "windows side side"]:
     """Square windows whose sample side//2 is the given pixel."""
     return image.unfold(0, side, 1).unfold(1, side, 1)[rows - side // 2, columns - side // 2]
@@ -193,7 +204,7 @@ def cosine(moved: Float[Tensor, "windows 2"], side: int) -> Float[Tensor, "windo
 
 def windowed(
     patch: Float[Tensor, "windows side side"], weight: Float[Tensor, "windows side side"]
-) -> tuple[Float[Tensor, "windows side side"], Bool[Tensor, "windows"]]:
+) -> tuple[Float[Tensor, "windows side side"], Bool[Tensor, " windows"]]:
     """The patch about its weighted mean, times the weight; and whether it is flat (nothing to match)."""
     total = weight.sum((1, 2)).clamp_min(1e-12)
     mean = (patch * weight).sum((1, 2)) / total
@@ -207,14 +218,14 @@ class Lattice(NamedTuple):
 
     along_x: Float[Tensor, "side pairs"]
     along_y: Float[Tensor, "double rows"]
-    wx: Float[Tensor, "pairs"]
+    wx: Float[Tensor, " pairs"]
     """Angular frequencies along x, radians per pixel; a spectrum runs slowly along x and fast along y."""
-    wy: Float[Tensor, "rows"]
+    wy: Float[Tensor, " rows"]
     slopes: Float[Tensor, "frequencies 2"]
     """(wx, wy) of each."""
     products: Float[Tensor, "frequencies 3"]
     """wx^2, wx wy, wy^2 of each."""
-    share: Float[Tensor, "frequencies"]
+    share: Float[Tensor, " frequencies"]
     """1 where the half spectrum stands for two frequencies, 1/2 where both are listed."""
 
     @classmethod
@@ -267,7 +278,7 @@ class Fit(NamedTuple):
     """The shift that explains the phases, and their mean agreement: 0 for noise, 1 for a perfect match."""
 
     xy: Float[Tensor, "windows 2"]
-    score: Float[Tensor, "windows"]
+    score: Float[Tensor, " windows"]
 
 
 def fit_shift(cross: CrossSpectrum, start: Float[Tensor, "windows 2"], lattice: Lattice, robustness: int) -> Fit:

@@ -1,7 +1,8 @@
 """Semi-global matching: costs summed along paths that reach every pixel from many sides (Hirschmueller 2008).
 
 The price of a change of shift between neighbours is `price` per pixel of change, x and y apart. Along a path,
-`L(p, s) = cost(p, s) + min over s' of (L(q, s') + price |s - s'|)` less the smallest such term, q being the neighbour before p.
+`L(p, s) = cost(p, s) + min over s' of (L(q, s') + price |s - s'|)` less the smallest such term, q being the neighbour
+before p.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..ops.box import box_sum
+
 KNEE = 0.05  # px below which a difference between neighbours counts as noise
 INNER = slice(1, -1)
-STEEP = 1.0  # price per pixel of change beyond the limit, in costs of at most 1
+AROUND = 21  # side of the square that a lattice's rounding averages out over, px
+STEEP = 2.0  # price per pixel of change beyond the limit, in costs of at most 1
 DOWN = {8: ((1, -1), (1, 0), (1, 1)), 16: ((1, -1), (1, 0), (1, 1), (2, -1), (2, 1))}
 ACROSS = {8: ((1, 0),), 16: ((1, 0), (2, -1), (2, 1))}
 
@@ -132,12 +136,14 @@ def settle(
     price: float,
     rounds: int = 30,
 ) -> Float[Tensor, "2 height width"]:
-    """Move a lattice solution to the continuous minimum of the same energy, so that it does not sit on plateaus.
+    """Lower the energy of the paths between the candidates too, so that the answer does not sit on plateaus.
 
-    Minimises `sum weight/2 |f - measured|^2 + price |f(p) - f(q)|` over neighbours p, q from `shift` on: each round a pixel
-    takes the weighted mean of its own measurement and its four neighbours, which count `price / difference` (reweighted
-    least squares; differences below `KNEE` count as `KNEE`).
+    The energy is `sum weight/2 |f - measured|^2 + price |f(p) - f(q)|` over neighbours p, q. From `shift`, moved by
+    the local mean of what it leaves of `measured`, each round a pixel takes the weighted mean of its own measurement
+    and its four neighbours, which count `price / difference`: reweighted least squares, differences from `KNEE` up.
     """
+    left = torch.nn.functional.pad((measured - shift)[None], (AROUND // 2,) * 4, mode="replicate")[0]
+    shift = shift + box_sum(left, AROUND) / AROUND**2
     for _ in range(rounds):
         padded = torch.nn.functional.pad(shift[None], (1, 1, 1, 1), mode="replicate")[0]
         total, mean = weight.expand_as(shift).clone(), weight * measured

@@ -1,8 +1,8 @@
-"""Normalised cross-correlation of small windows, made consistent by dynamic programming (Rosu et al. 2015; Hirschmueller 2008).
+"""Correlation of small windows, made consistent by dynamic programming (Rosu et al. 2015; Hirschmueller 2008).
 
-Every pixel scores every candidate shift by the correlation of a small window. The costs are then summed along paths that
-reach the pixel from many directions, where a change of shift between neighbours has its price, and the cheapest shift wins.
-This is done for whole-pixel shifts first, then three shifts per axis around the winner at 1/2, 1/4, ... of a pixel.
+Every pixel scores every candidate shift by the correlation of a small window. The costs are then summed along paths
+that reach the pixel from many directions, where a change of shift between neighbours has its price, and the cheapest
+shift wins. This is done for whole-pixel shifts first, then three shifts per axis around the winner at 1/2, 1/4, 1/8 px.
 
 A correlation at a fraction of a pixel needs no resampled image: over a window that moves as one, the covariance with an
 interpolated image is the interpolation of the covariances at whole pixels.
@@ -35,21 +35,23 @@ FILL = 33  # px around a gap that its filling comes from
 class Spatial(BaseModel, frozen=True, extra="forbid"):
     """Spatial correlator: small windows, regularised along many directions."""
 
-    method: Literal["spatial"] = Field("spatial", description="Normalised cross-correlation and dynamic programming.")
-    window_px: int = Field(9, ge=3, le=129, description="Side of the correlation window, pixels; odd.")
-    step_px: int = Field(1, ge=1, description="Distance between measurements, pixels.")
+    method: Literal["spatial"] = Field(
+        default="spatial", description="Normalised cross-correlation and dynamic programming."
+    )
+    window_px: int = Field(default=9, ge=3, le=129, description="Side of the correlation window, pixels; odd.")
+    step_px: int = Field(default=1, ge=1, description="Distance between measurements, pixels.")
     reg: float = Field(
-        0.3, ge=0, description="Price of a change of shift between neighbours, per pixel of change; 0 = off."
+        default=0.3, ge=0, description="Price of a change of shift between neighbours, per pixel of change; 0 = off."
     )
     max_slope: float | None = Field(
-        0.1,
+        default=0.1,
         gt=0,
-        description="Change of shift beyond which neighbours pay even with reg 0, pixels per pixel; none: never.",
+        description="With reg 0: change of shift that costs nothing, pixels per pixel; none: every window alone.",
     )
-    directions: Literal[8, 16] = Field(16, description="Paths that reach each pixel.")
-    min_score: float = Field(0.0, ge=0, le=1, description="Reject measurements with a lower correlation.")
+    directions: Literal[8, 16] = Field(default=16, description="Paths that reach each pixel.")
+    min_score: float = Field(default=0.0, ge=0, le=1, description="Reject measurements with a lower correlation.")
     min_valid_share: float = Field(
-        0.5, gt=0, le=1, description="Reject windows with a smaller share of pixels with data."
+        default=0.5, gt=0, le=1, description="Reject windows with a smaller share of pixels with data."
     )
 
     @property
@@ -105,7 +107,7 @@ class Spatial(BaseModel, frozen=True, extra="forbid"):
     def _search(self, match: Match) -> tuple[Float[Tensor, "2 n n"], Float[Tensor, "n n"]]:
         """(shift, correlation there) of every place, from whole pixels down to the finest lattice."""
         cost = self._consistent(cost_of(match.at_whole_shifts()), Labels(None, 1.0))
-        shift = cheapest(cost, 1.0).shift
+        shift = cheapest(cost, 1.0)
         whole = shift.long()
         taps = match.taps_around(whole)
         offset = torch.zeros_like(shift)
@@ -113,9 +115,8 @@ class Spatial(BaseModel, frozen=True, extra="forbid"):
             spacing = 0.5**level
             correlation = match.around(taps, whole, offset, spacing)
             cost = self._consistent(cost_of(correlation), Labels(whole + offset, spacing))
-            best = cheapest(cost, spacing)
             last = offset
-            offset = offset + best.shift
+            offset = offset + cheapest(cost, spacing)
         return self._settled(whole + offset, whole + last, correlation), correlation.amax((0, 1)).clamp(0, 1)
 
     def _settled(self, shift: Tensor, middle: Tensor, correlation: Tensor) -> Tensor:
@@ -133,9 +134,8 @@ class Spatial(BaseModel, frozen=True, extra="forbid"):
         """The costs themselves, or summed along paths."""
         if not (self.reg or self.max_slope):
             return cost
-        change = Change(
-            self.reg * PRICE / self.step_px, math.inf if self.max_slope is None else self.max_slope * self.step_px
-        )
+        limit = math.inf if self.reg or self.max_slope is None else self.max_slope * self.step_px
+        change = Change(self.reg * PRICE / self.step_px, limit)
         return aggregate(cost, labels, change, self.directions)
 
 

@@ -15,7 +15,7 @@ class PhasePeak(NamedTuple):
 
     xy: Float[Tensor, "batch 2"]
     """(x right, y down) px: the content at p in `before` is at p + xy in `after`."""
-    strength: Float[Tensor, "batch"]
+    strength: Float[Tensor, " batch"]
     """Height of the peak over what phases at random would give, in its standard deviations; above ~6 is a match."""
 
 
@@ -53,9 +53,9 @@ def phase_correlate(
 ) -> PhasePeak:
     """Shift of each patch as the peak of the phase correlation, to a fraction of a pixel (Kuglin & Hines 1975).
 
-    Patches are windowed by a raised cosine; NaN counts as the patch's mean. The cross-spectrum's amplitude is kept to the
-    power 1 - `sharpness`: 1 is pure phase correlation, 0 plain correlation; in between, noise at frequencies where the
-    images hold nothing counts less. The peak is refined by a parabola along each axis.
+    Patches are windowed by a raised cosine; NaN counts as the patch's mean. The cross-spectrum's amplitude is kept to
+    the power 1 - `sharpness`: 1 is pure phase correlation, 0 plain correlation; in between, noise at frequencies where
+    the images hold nothing counts less. The peak is refined by a parabola along each axis.
     """
     height, width = before.shape[-2:]
     window = hann(height, device=before.device)[:, None] * hann(width, device=before.device)
