@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -11,18 +13,27 @@ from ..ops.spectral import phase_correlate
 TRUSTED_STRENGTH = 6.0  # standard deviations of the correlation surface; noise alone rarely reaches 5
 
 
+class Knots(NamedTuple):
+    """Where the large windows stand."""
+
+    window_px: int
+    """Their side."""
+    spacing_px: int
+    """Between their middles."""
+
+
 def start_shifts(
     before: Float[Tensor, "rows columns"],
     after: Float[Tensor, "rows columns"],
     places: Int[Tensor, " n"],
-    window_px: int,
+    coarse: Knots,
     radius: tuple[int, int],
 ) -> Float[Tensor, "windows 2"]:
     """Starting shift (x, y) px at every pixel of `places` x `places` (row-major), never beyond `radius`.
 
-    Large windows every quarter of their side; each takes the median of its trusted neighbours; in between, linear.
+    Each large window takes the median of its trusted neighbours; in between, linear.
     """
-    spacing = max(4, window_px // 4)
+    window_px, spacing = coarse
     half = window_px // 2
     first, last = int(places[0]), int(places[-1])
     count = max(2, -(-(last - first) // spacing) + 1)

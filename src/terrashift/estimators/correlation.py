@@ -16,7 +16,7 @@ from torch import Tensor
 from ..ops.box import box_sum
 from ..ops.interpolate import sinc_weights
 
-LOBES = 5  # half-width of the interpolating sinc, px
+LOBES = 6  # half-width of the interpolating sinc, px
 TINY = 1e-12
 ROUNDING = 1e-6  # of a window's energy about the block's mean, in single precision
 
@@ -63,7 +63,7 @@ class Match(NamedTuple):
         return self.variance_after[0, 0, i : i + span : step, j : j + span : step]
 
     def taps_around(self, whole: Int[Tensor, "2 rows columns"]) -> Float[Tensor, "taps taps rows columns"]:
-        """Covariances at the 11 x 11 whole shifts around each place's own."""
+        """Covariances at the 13 x 13 whole shifts around each place's own."""
         rx, ry = self.radius
         width = self.covariance.shape[1]
         taps = 2 * LOBES + 1
@@ -174,7 +174,7 @@ def cheapest(cost: Float[Tensor, "ky kx rows columns"], spacing: float) -> Float
 
 
 def paraboloid_bottom(cost: Float[Tensor, "3 3 rows columns"]) -> Float[Tensor, "2 rows columns"]:
-    """(x, y) of the lowest point of the least-squares paraboloid through 3 x 3 values, at most 1.5 from the middle."""
+    """(x, y) of the lowest point of the least-squares paraboloid through 3 x 3 values, at most 1 from the middle."""
     low_x, mid_x, high_x = cost.sum(0)
     low_y, mid_y, high_y = cost.sum(1)
     gx, gy = (high_x - low_x) / 6, (high_y - low_y) / 6
@@ -185,4 +185,4 @@ def paraboloid_bottom(cost: Float[Tensor, "3 3 rows columns"]) -> Float[Tensor, 
     safe = torch.where(bowl, determinant, 1.0)
     x = torch.where(bowl, (xy * gy - yy * gx) / safe, 0.0)
     y = torch.where(bowl, (xy * gx - xx * gy) / safe, 0.0)
-    return torch.stack([x, y]).clamp(-1.5, 1.5)
+    return torch.stack([x, y]).clamp(-1, 1)

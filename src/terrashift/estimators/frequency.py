@@ -19,7 +19,7 @@ from torch import Tensor
 from ..core.field import Flow
 from ..core.reasons import Reason
 from .base import Search
-from .coarse import start_shifts
+from .coarse import Knots, start_shifts
 
 TAPER = 4  # px over which a window's weight falls toward a gap
 BATCH = 128  # windows at a time: their spectra stay in a core's cache
@@ -77,8 +77,8 @@ class Frequency(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def block_px(self) -> int:
-        """Side of a block: at least 128 px and a whole number of steps."""
-        return self.step_px * max(1, math.ceil(128 / self.step_px))
+        """Side of a block: at least 128 px (256 px for sparse measurements) and a whole number of steps."""
+        return self.step_px * math.ceil((128 if self.step_px == 1 else 256) / self.step_px)
 
     def halo(self, search: Search) -> int:
         """Half of the larger window, the search around it and one window for the neighbours' say."""
@@ -100,16 +100,26 @@ class Frequency(BaseModel, frozen=True, extra="forbid"):
         halo = self.halo(search)
         places = torch.arange(halo + self.step_px // 2, before.shape[0] - halo, self.step_px, device=before.device)
         rows, columns = (m.flatten() for m in torch.meshgrid(places, places, indexing="ij"))
-        start = start_shifts(before, after, places, self._start_side(search), search.radius)
+        side = self._start_side(search)
+        spacing = side // 4 if self.step_px < 4 else side // 2
+        start = start_shifts(before, after, places, Knots(side, spacing), search.radius)
         lattice = Lattice.of(self.window_px, before.device)
+        some = torch.nonzero(self._has_data(before, rows, columns) & self._has_data(after, rows, columns))[:, 0]
         before, after = Masked.of(before), Masked.of(after)
-        parts = [
-            self._measure(before, after, rows[k : k + BATCH], columns[k : k + BATCH], start[k : k + BATCH], lattice)
-            for k in range(0, len(rows), BATCH)
-        ]
-        shape = (len(places), len(places))
-        xy, score, reasons = (torch.cat(p).unflatten(0, shape) for p in zip(*parts, strict=True))
-        return reject(xy.permute(2, 0, 1), score, reasons, search, self.min_score)
+        xy = before.image.new_full((len(rows), 2), torch.nan)
+        score = before.image.new_zeros(len(rows))
+        reasons = torch.full((len(rows),), int(Reason.NODATA), dtype=torch.uint8, device=rows.device)
+        for k in some.split(BATCH):
+            xy[k], score[k], reasons[k] = self._measure(before, after, rows[k], columns[k], start[k], lattice)
+        shape = len(places), len(places)
+        found = xy.T.unflatten(1, shape), score.unflatten(0, shape), reasons.unflatten(0, shape)
+        return reject(*found, search, self.min_score)
+
+    def _has_data(self, image: Tensor, rows: Tensor, columns: Tensor) -> Bool[Tensor, " windows"]:
+        """False where the middle half of the window is empty: a measurement could not stand there anyway."""
+        half = self.window_px // 4
+        share = torch.nn.functional.max_pool2d(image.isfinite().float()[None, None], 2 * half + 1, 1, half)[0, 0]
+        return share[rows, columns] > 0
 
     def _measure(
         self,

@@ -6,8 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-
-BETA = 4.0  # of the Kaiser window: a narrow transition, so that fine texture keeps its place
+BETA = 1.5  # of the Kaiser window: a transition so narrow that fine texture keeps its place
 
 
 def sinc_weights(offset: Float[Tensor, "*places"], lobes: int) -> Float[Tensor, "*places taps"]:

@@ -31,7 +31,7 @@ class SceneOptions(BaseModel, frozen=True, extra="forbid"):
     changed_share: float = Field(0.45, ge=0, le=1, description="Share of the fields that bear something else.")
     sun_before: tuple[float, float] = Field((150.0, 50.0), description="Azimuth and elevation of the sun, degrees.")
     sun_after: tuple[float, float] = Field((165.0, 36.0), description="The same on the second date.")
-    psf_px: float = Field(0.58, ge=0, description="Blur of the sensor: standard deviation, pixels.")
+    psf_px: float = Field(default=0.7, ge=0, description="Blur of the sensor: standard deviation, pixels.")
     noise: float = Field(0.002, ge=0, description="Standard deviation of the noise, reflectance.")
     cloud_share: float = Field(0.0, ge=0, le=0.5, description="Share of the second date under cloud.")
 
