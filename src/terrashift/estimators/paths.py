@@ -134,7 +134,7 @@ def settle(
     measured: Float[Tensor, "2 height width"],
     weight: Float[Tensor, "height width"],
     price: float,
-    rounds: int = 30,
+    rounds: int = 40,
 ) -> Float[Tensor, "2 height width"]:
     """Lower the energy of the paths between the candidates too, so that the answer does not sit on plateaus.
 
@@ -142,8 +142,10 @@ def settle(
     the local mean of what it leaves of `measured`, each round a pixel takes the weighted mean of its own measurement
     and its four neighbours, which count `price / difference`: reweighted least squares, differences from `KNEE` up.
     """
-    left = torch.nn.functional.pad((measured - shift)[None], (AROUND // 2,) * 4, mode="replicate")[0]
-    shift = shift + box_sum(left, AROUND) / AROUND**2
+    known = (weight > 0).to(weight.dtype)
+    left = torch.cat([known * (measured - shift), known[None]])
+    *moved, share = box_sum(torch.nn.functional.pad(left[None], (AROUND // 2,) * 4, mode="replicate")[0], AROUND)
+    shift = shift + torch.stack(moved) / share.clamp_min(1)
     for _ in range(rounds):
         padded = torch.nn.functional.pad(shift[None], (1, 1, 1, 1), mode="replicate")[0]
         total, mean = weight.expand_as(shift).clone(), weight * measured
@@ -157,5 +159,5 @@ def settle(
             pull = price / (neighbour - shift).abs().clamp_min(KNEE)
             total += pull
             mean = mean + pull * neighbour
-        shift = mean / total.clamp_min(1e-12)
+        shift = (shift + mean / total.clamp_min(1e-12)) / 2  # half-way, or neighbours take turns for ever
     return shift

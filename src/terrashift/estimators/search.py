@@ -19,6 +19,7 @@ MOST_WINDOWS = 2500
 STRONG = 7.0  # peak height in deviations of its surface; windows without a match reach about 6
 ALIKE_PX = 2.0  # neighbours that differ by less confirm each other
 MARGIN_PX = 1.5  # what windows of this size may hide
+FULL_SHARE = 0.95  # of pixels with data; the outlines of gaps match by themselves, wherever they lie
 FALLBACK_PX = 4  # radius where nothing was recognised
 
 
@@ -80,12 +81,18 @@ def _starts(length: int, side: int, spacing: int) -> list[int]:
 
 
 def _line(source: PairSource, row: int, columns: list[int], side: int, device: str):
-    """Peaks of one line of windows; windows mostly without data have no strength."""
+    """Peaks of one line of windows; windows with gaps have no strength."""
     pairs = [source.read(row, column, side, side) for column in columns]
     before, after = (torch.stack([pair[k] for pair in pairs]).to(device) for k in (0, 1))
     peak = phase_correlate(before, after)
-    full = (before.isfinite() & after.isfinite()).float().mean((1, 2)) > 0.7
+    full = (_content(before) & _content(after)).float().mean((1, 2)) > FULL_SHARE
     return peak._replace(strength=torch.where(full, peak.strength, 0.0))
+
+
+def _content(patch: Float[Tensor, "windows height width"]) -> Bool[Tensor, "windows height width"]:
+    """Pixels with data above the window's least value, which may be a fill value that nobody declared."""
+    least = patch.nan_to_num(torch.inf).amin((1, 2), keepdim=True)
+    return patch.isfinite() & (patch > least)
 
 
 def _confirmed(

@@ -14,7 +14,7 @@ import math
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import BaseModel, Field
 from torch import Tensor
 
@@ -29,6 +29,7 @@ from .paths import Change, Labels, aggregate, settle
 LEVELS = 3  # halvings of the whole-pixel lattice; below 1/8 px a paraboloid does
 PRICE = 10 / 3  # costs per pixel of change at reg 1: puts the best regularisation at the customary 0.3
 LEAST = 0.3  # correlation below which a match is no match
+CONTEXT_PX = 64  # around a block, for its paths to settle before they count
 FILL = 33  # px around a gap that its filling comes from
 
 
@@ -76,7 +77,7 @@ class Spatial(BaseModel, frozen=True, extra="forbid"):
     @property
     def _context(self) -> int:
         """Measurements around a block that its paths run through, none without regularisation."""
-        return math.ceil(24 / self.step_px) if self.reg or self.max_slope else 0
+        return math.ceil(CONTEXT_PX / self.step_px) if self.reg or self.max_slope else 0
 
     def memory(self, search: Search) -> int:
         """Upper estimate of one block's working memory, bytes."""
@@ -97,16 +98,19 @@ class Spatial(BaseModel, frozen=True, extra="forbid"):
         places = Places(halo + self.step_px // 2 - self._context * self.step_px, self.step_px, count, self.window_px)
         valid = torch.minimum(valid_share(before, places), valid_share(after, places))
         match = match_windows(filled(before), filled(after), places, search.radius, 2**LEVELS)
-        xy, score = self._search(match)
-        reasons = torch.zeros(score.shape, dtype=torch.uint8, device=score.device)
+        reasons = torch.zeros(valid.shape, dtype=torch.uint8, device=valid.device)
         reasons[valid < self.min_valid_share] = int(Reason.NODATA)
         reasons[match.flat & (reasons == 0)] = int(Reason.NO_TEXTURE)
+        xy, score = self._search(match, reasons == 0)
         core = slice(self._context, self._context + inner)
         return reject(xy[:, core, core], score[core, core], reasons[core, core], search, self.min_score)
 
-    def _search(self, match: Match) -> tuple[Float[Tensor, "2 n n"], Float[Tensor, "n n"]]:
-        """(shift, correlation there) of every place, from whole pixels down to the finest lattice."""
-        cost = self._consistent(cost_of(match.at_whole_shifts()), Labels(None, 1.0))
+    def _search(self, match: Match, known: Bool[Tensor, "n n"]) -> tuple[Float[Tensor, "2 n n"], Float[Tensor, "n n"]]:
+        """(shift, correlation there) of every place, from whole pixels down to the finest lattice.
+
+        Places that are not `known` have no say: paths run through them as if all their shifts were alike.
+        """
+        cost = self._consistent(cost_of(match.at_whole_shifts(), known), Labels(None, 1.0))
         shift = cheapest(cost, 1.0)
         whole = shift.long()
         taps = match.taps_around(whole)
@@ -114,21 +118,22 @@ class Spatial(BaseModel, frozen=True, extra="forbid"):
         for level in range(1, LEVELS + 1):
             spacing = 0.5**level
             correlation = match.around(taps, whole, offset, spacing)
-            cost = self._consistent(cost_of(correlation), Labels(whole + offset, spacing))
+            cost = self._consistent(cost_of(correlation, known), Labels(whole + offset, spacing))
             last = offset
             offset = offset + cheapest(cost, spacing)
-        return self._settled(whole + offset, whole + last, correlation), correlation.amax((0, 1)).clamp(0, 1)
+        return self._settled(whole + offset, whole + last, correlation, known), correlation.amax((0, 1)).clamp(0, 1)
 
-    def _settled(self, shift: Tensor, middle: Tensor, correlation: Tensor) -> Tensor:
+    def _settled(self, shift: Tensor, middle: Tensor, correlation: Tensor, known: Tensor) -> Tensor:
         """From the finest lattice to between its candidates, by each place's own correlations and its neighbours."""
         spacing = 0.5**LEVELS
-        cost = cost_of(correlation)
+        cost = cost_of(correlation, known)
         own = middle + paraboloid_bottom(cost) * spacing
         if not self.reg:
             return own
         bend = (cost.sum(0) + cost.sum(1)) / 6 / spacing**2
         curvature = (bend[0] - 2 * bend[1] + bend[2]).clamp_min(1e-3)
-        return settle(shift, own, curvature, self.reg * PRICE / self.step_px)
+        own = torch.where(known, own, shift)
+        return settle(shift, own, curvature * known, self.reg * PRICE / self.step_px)
 
     def _consistent(self, cost: Tensor, labels: Labels) -> Tensor:
         """The costs themselves, or summed along paths."""
@@ -139,9 +144,9 @@ class Spatial(BaseModel, frozen=True, extra="forbid"):
         return aggregate(cost, labels, change, self.directions)
 
 
-def cost_of(correlation: Tensor) -> Tensor:
+def cost_of(correlation: Tensor, known: Bool[Tensor, "n n"]) -> Tensor:
     """Cost in [0, 1] of a correlation: none counts below `LEAST`, and high ones count more (Rosu et al. 2015)."""
-    return 1 - ((correlation - LEAST) / (1 - LEAST)).clamp_min(0) ** 2
+    return torch.where(known, 1 - ((correlation - LEAST) / (1 - LEAST)).clamp_min(0) ** 2, 1.0)
 
 
 def filled(image: Float[Tensor, "height width"]) -> Float[Tensor, "height width"]:
