@@ -31,6 +31,10 @@ example:
 
 exit codes: 0 done, 1 failed or incomplete, 2 unusable input or options, 130 interrupted
 """
+NO_REGISTER = """\
+`terrashift register` is not in this version yet. Until then put one image on the grid of the other with GDAL:
+  gdalwarp -t_srs CRS -te XMIN YMIN XMAX YMAX -tr DX DY -r cubic IMAGE aligned.tif
+with the numbers that `gdalinfo` prints for the other image."""
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
 
@@ -65,6 +69,8 @@ def _dispatch(words: list[str]) -> int:
 
         out(f"terrashift {version('terrashift')}")
         return 0
+    if verb == "register":
+        raise OptionError(NO_REGISTER)
     if verb not in VERBS:
         close = difflib.get_close_matches(verb, VERBS, 1, 0.4)
         hint = f"Did you mean `terrashift {close[0]}`?" if close else f"Verbs: {', '.join(VERBS)}."

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 PIXEL_M = 10.0
-MARGIN_PX = 8  # the motion, and the reach of the interpolation
+MARGIN_PX = 10  # the motion, below 1 px, the reach of the interpolation, 8 px, and one to spare
 RUPTURE = Rupture(slip_m=8.0, depth_km=3.0, strike_deg=35.0, length_km=12.0)
 NEAR_PX = 16  # half of the usual window: what mixes both sides of the fault
 SLIP_PX = (20, 60)  # where the sides are read: clear of the windows that see both, and still beside the fault

@@ -125,8 +125,7 @@ def _section(part: str, options: BaseModel) -> type:
         if (part, name) == ("estimate", "method"):
             kind = Literal[tuple(METHODS)]
         aliases = [SHORT[name]] if name in SHORT else None
-        help_text = (info.description or "").replace("%", "%%")
-        note = tyro.conf.arg(help=help_text, aliases=aliases)
+        note = tyro.conf.arg(help=info.description or "", aliases=aliases)
         fields.append((name, Annotated[kind, note], dataclasses.field(default=getattr(options, name))))
     section = dataclasses.make_dataclass(part, fields)
     section.__doc__ = Recipe.model_fields[part].description

@@ -33,6 +33,9 @@ class ImageFacts:
     """Type of the numbers in the file."""
     saturation: float | None = None
     """Value from which a pixel is saturated; None where unknown."""
+    scale: float = 1.0
+    """What stored numbers were multiplied by, before `offset` was added."""
+    offset: float = 0.0
     overlap_share: float = 1.0
     """Part of this image's pixels that the other one covers too, 0 to 1."""
 
@@ -59,6 +62,10 @@ class ImageCheck:
     noise: float
     """Noise of one pixel, in the image's own numbers; an upper estimate where all is textured."""
     saturated_share: float
+    fill_share: float
+    """Part of its pixels with data that lie in areas of its least value; most likely a fill that nobody declared."""
+    fill_value: float
+    """That value as it is stored in the file; NaN where there is no such area."""
     effective_px: tuple[float, float]
     """Size along (x, y), px, of what was one sample before interpolation; 1 for a native image."""
     lines_share: float

@@ -72,7 +72,7 @@ def _on_pixels(source: PairSource, sample: verdicts.PairSample) -> list[Finding]
     found += [*verdicts.on_valid(sample), *verdicts.on_texture(sample)]
     images = (("before", sample.before), ("after", sample.after))
     for name, check in images:
-        found += verdicts.on_saturation(name, check)
+        found += [*verdicts.on_fill(name, check), *verdicts.on_saturation(name, check)]
     for name, check in images:
         found += verdicts.on_resampling(name, check)
     return [*found, *verdicts.on_lines(sample)]

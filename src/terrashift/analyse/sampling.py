@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn.functional import max_pool2d, pad
 
 from ..core.source import PairSource
 from .findings import ImageCheck, ImageFacts
@@ -18,6 +19,8 @@ from .texture import block_contrast, noise_floor
 
 MAX_WINDOWS = 40
 SCAN_PX = 1024
+FILL_PX = 8
+"""Side of the squares of one value that a fill value makes; darkest pixels of a native image lie scattered."""
 CONTRAST = 2.0
 """Deviation over noise from which a block counts as textured; a block of noise alone has 1."""
 
@@ -92,6 +95,7 @@ class ImageMeter:
     least: float = math.inf
     most: float = -math.inf
     at_most: int = 0
+    filled: int = 0
     step: float = math.inf
     noise: list[Tensor] = field(default_factory=list)
     deviation: list[Tensor] = field(default_factory=list)
@@ -110,19 +114,25 @@ class ImageMeter:
             step = number_step(seen)
             self.step = min(self.step, step or math.inf)
             self._add_values(seen)
+            self._add_fill(patch, float(seen.min()))
             self.lines += int(lines.sum())
             self.along[0].add(patch, lines, step)
             self.along[1].add(patch.T.contiguous(), lines.T, step)
         return lines
 
     def _add_values(self, seen: Tensor) -> None:
-        least, most = float(seen.min()), float(seen.max())
-        self.least = min(self.least, least)
+        most = float(seen.max())
         if most > self.most:
             self.most, self.at_most = most, 0
         self.at_most += int((seen == self.most).sum())
         if self.facts.saturation is not None:
             self.saturated += int((seen >= self.facts.saturation).sum())
+
+    def _add_fill(self, patch: Tensor, least: float) -> None:
+        if least < self.least:
+            self.least, self.filled = least, 0
+        if least == self.least:
+            self.filled += solid_pixels(patch == least)
 
     @property
     def constant(self) -> bool:
@@ -149,10 +159,27 @@ class ImageMeter:
             texture_share=float(self.textured().nanmean()),
             noise=self.floor,
             # many pixels on the largest value are clipped, whatever the type could hold
-            saturated_share=max(self.saturated, self.at_most) / valid if self.valid else math.nan,
+            # (one pixel is the largest in any image)
+            saturated_share=max(self.saturated, self.at_most - 1) / valid if self.valid else math.nan,
+            fill_share=self.filled / valid,
+            fill_value=(self.least - self.facts.offset) / self.facts.scale if self.filled else math.nan,
             effective_px=(x, y),
             lines_share=self.lines / valid,
         )
+
+
+def solid_pixels(mask: Bool[Tensor, "height width"]) -> int:
+    """How many true pixels lie in true squares of `FILL_PX`: areas, not specks.
+
+    >>> mask = torch.zeros(20, 20, dtype=torch.bool)
+    >>> mask[:9, :10], mask[15, 15] = True, True
+    >>> solid_pixels(mask)
+    90
+    """
+    if min(mask.shape) < FILL_PX:
+        return 0
+    squares = -max_pool2d(-mask[None].float(), FILL_PX, 1)
+    return int(max_pool2d(pad(squares, (FILL_PX - 1,) * 4), FILL_PX, 1).sum())
 
 
 class PairSample(NamedTuple):

@@ -14,6 +14,7 @@ FEW_VALID, SOME_INVALID = 0.3, 0.95
 LITTLE_TEXTURE, SOME_TEXTURE = 0.3, 0.7
 MANY_SATURATED, SOME_SATURATED = 0.02, 0.001
 SMALL_OVERLAP = 0.2
+MANY_FILLED, SOME_FILLED = 0.02, 0.001
 MANY_LINES = 0.005
 SEASON_DAYS = 60
 SHIFTED_PX = 1.0
@@ -151,6 +152,20 @@ def on_saturation(name: str, check: ImageCheck) -> Iterator[Finding]:
     )
 
 
+def on_fill(name: str, check: ImageCheck) -> Iterator[Finding]:
+    """Areas of the least value, which stand for missing data more often than not."""
+    if not check.fill_share > SOME_FILLED:
+        return
+    value = f"{check.fill_value:.7g}"
+    yield Finding(
+        "warning" if check.fill_share > MANY_FILLED else "note",
+        "fill",
+        f"{percent(check.fill_share)} of {name} lies in areas of exactly {value}, its least value, which is not "
+        "declared as nodata",
+        f"If there is no data, pass --nodata {value}: else the outlines of these areas are matched like ground.",
+    )
+
+
 def on_resampling(name: str, check: ImageCheck) -> Iterator[Finding]:
     """Signs that the image was interpolated to a finer grid."""
     sizes = [v for v in check.effective_px if not math.isnan(v)]
@@ -161,10 +176,11 @@ def on_resampling(name: str, check: ImageCheck) -> Iterator[Finding]:
         yield Finding("ok", "resampling", f"{name} is as sharp as its pixels")
         return
     x, y = check.effective_px
+    size = " and ".join(f"{v:.2g} px {along}" for v, along in ((x, "wide"), (y, "high")) if not math.isnan(v))
     yield Finding(
         "warning",
         "resampling",
-        f"{name} looks interpolated: one real sample is about {x:.2g} px wide and {y:.2g} px high",
+        f"{name} looks interpolated: one real sample is about {size}",
         "Use the native pixels if you can; otherwise judge errors in real samples, and raise --window-px and --step-px "
         "by that factor.",
     )

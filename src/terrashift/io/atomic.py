@@ -13,6 +13,9 @@ from pathlib import Path
 
 from ..errors import OutputError
 
+FULL_WORDS = ("space", "too large", "Write error")
+"""What GDAL says of a disk that takes no more; it passes on no error number."""
+
 
 def check_target(path: str | Path, overwrite: bool, needed_bytes: int = 0) -> None:
     """Make sure that `path` can be written, before any work is done.
@@ -39,9 +42,11 @@ def _refuse_place(target: Path, overwrite: bool) -> None:
             f"cannot write {target}: it is a folder. Give the name of a file, such as {target / 'result.tif'}"
         )
     if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
+        if folder.exists():
+            raise OutputError(f"cannot write {target}: {folder} is a file, not a folder. Choose another folder")
         raise OutputError(
-            f"cannot write {target}: the folder {folder} {what}. Make it with `mkdir -p {folder}`, or choose another"
+            f"cannot write {target}: the folder {folder} does not exist. Make it with `mkdir -p {folder}`, or choose "
+            "another"
         )
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already: pass --overwrite to replace it, or choose another name")
@@ -112,7 +117,7 @@ def explain(target: Path, error: BaseException, needed_bytes: int = 0) -> Output
     room = f" About {megabytes(needed_bytes)} are needed." if needed_bytes else ""
     with suppress(OSError):
         room += f" {megabytes(shutil.disk_usage(target.parent).free)} are free on this disk."
-    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or "space" in said or "too large" in said:
+    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(w in said for w in FULL_WORDS):
         return OutputError(
             f"cannot write {target}: the disk is full, or a limit of file size or quota is reached ({said}).{room} "
             "Free some space, or write to another disk"

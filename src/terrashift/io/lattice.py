@@ -51,7 +51,7 @@ def find_overlap(before: Grid, after: Grid, names: Names) -> Overlap:
     if height <= 0 or width <= 0:
         raise GridMismatchError(
             f"the images do not overlap: {names.before} covers {_extent(before)}; {names.after} covers "
-            f"{_extent(after)}. Check that both show the same place. {names.remedy}"
+            f"{_extent(after)}. Check that both show the same place."
         )
     whole = (top, left, height, width) == (0, 0, *before.shape)
     grid = before if whole else before.crop(top, left, height, width)
@@ -115,7 +115,7 @@ def _whole_offset(before: Grid, after: Grid, names: Names) -> tuple[int, int]:
 
 def _pixel_size(grid: Grid) -> str:
     t = grid.transform
-    unit = "degrees" if grid.geographic else ("CRS units" if grid.crs else "units")
+    unit = "degrees" if grid.geographic else "m" if grid.crs and grid.metres_per_unit == 1 else "units"
     return f"{math.hypot(t.a, t.d):.10g} x {math.hypot(t.b, t.e):.10g} {unit}"
 
 

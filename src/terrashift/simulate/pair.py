@@ -34,11 +34,12 @@ def simulate_pair(scene: Scene, grid: Grid, motion: Displacement) -> SimulatedPa
     """Move the ground of `scene` by `motion`.
 
     The scene's second date stays as it is and becomes `after`; `before` is the first date resampled once, by a kernel
-    with an error below 0.01 px: before(p) = first(p + flow(p)). So the flow on the grid of `before` is known exactly,
-    on both sides of the trace.
+    with an error below 0.01 px up to 0.42 cycles/px: before(p) = first(p + flow(p)). So the flow on the grid of
+    `before` is known exactly, on both sides of the trace. What is finer than that moves too little: an estimator that
+    gives all frequencies equal weight finds about 0.94 of a motion by a quarter of a pixel.
 
-    A scene may be larger than the grid, by as much on each side: where the flow then stays inside that margin less five
-    pixels, `before` has no gaps; elsewhere it is NaN.
+    A scene may be larger than the grid, by as much on each side: where the flow then stays inside that margin less
+    eight pixels, `before` has no gaps; elsewhere it is NaN.
 
     Raises:
         InputError: the scene does not fit the grid, or the displacement is not that of the grid.

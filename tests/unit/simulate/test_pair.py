@@ -59,7 +59,7 @@ def test_after_warped_back_by_the_truth_lies_on_before(scene, grid):
     pair = simulate_pair(scene, grid, motion)
     back = warp(pair.after.pixels[None], pair.flow[None], "sinc")[0, 0]
     seen = back.isfinite()
-    assert seen.float().mean() > 0.75
+    assert seen[10:-10, 10:-10].all()  # the reach of the interpolation and the motion
     error = (back - pair.before.pixels[0])[seen].abs().max()
     unmoved = (pair.after.pixels - pair.before.pixels).abs().mean()
     assert error < 1e-5
