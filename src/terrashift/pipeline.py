@@ -20,7 +20,7 @@ from .core.grid import Grid
 from .core.image import Image, Pair
 from .core.source import ArrayPair, PairSource
 from .core.tiles import plan_tiles
-from .errors import InputError
+from .errors import InputError, OutputError
 from .estimators.base import Search
 from .estimators.search import choose_search, coarse_motion
 from .io.atomic import atomic_write_text
@@ -31,8 +31,9 @@ from .plot.maps import quicklook
 from .product import Files, Thumbnail, provenance
 from .recipe import Recipe
 from .report import Accumulator, Summary
-from .runner import MemorySink, Progress, run_tiles
+from .runner import MemorySink, Progress, require_memory, run_tiles
 
+SMALLEST_SEARCH = Search((0, 0), (1, 1))
 CACHE_BYTES = 64 << 20  # of decoded blocks; GDAL would take a twentieth of the machine's memory
 
 
@@ -79,20 +80,25 @@ def measure(
         IncompleteError: some tiles failed; `resume=True` tries them again.
     """
     recipe, watch, files = recipe or Recipe(), watch or Watch(), Files.beside(output)
-    files.check(overwrite, (str(before), str(after)))
+    # a run only begins where the names are free or may be replaced, so what it left may be replaced by going on
+    going_on = resume and work_folder(files.field).exists()
+    files.check(overwrite or going_on, (str(before), str(after)))
     with _bounded_cache():
         pair = open_pair(str(before), str(after), recipe.read)
+        # before minutes of reading: what even the smallest search cannot do
+        require_memory(recipe.estimator, pair.grid, SMALLEST_SEARCH, recipe.run)
         found = _look_at(pair, recipe.estimate.window_px)
         found.raise_for_errors()
         warnings = [f"{f.topic}: {f.met}. {f.remedy}".strip() for f in found.findings if f.level == "warning"]
         for warning in warnings:
             watch.warn(warning)
         search = _find_search(pair, recipe)
+        require_memory(recipe.estimator, pair.grid, search, recipe.run)
         watch.say(f"measuring {pair.grid} by the {recipe.estimator.name} method, {_in_words(search)}")
         made_by = provenance(pair, recipe, search, warnings)
         if overwrite and not resume:
             discard(work_folder(files.field))
-        with _open_store(files, pair.grid, recipe, made_by, resume) as store:
+        with _open_store(files, pair.grid, recipe, made_by, resume) as store, _saying_what_is_kept(store):
             run_tiles(recipe.estimator, pair, search, store, recipe.run, watch.tiles)
             summary = _write(files, store, pair.grid, recipe, made_by)
             store.remove()
@@ -144,7 +150,8 @@ def _look_at(pair: RasterPair, window_px: int) -> PairCheck:
 
     def facts(raster: Raster) -> ImageFacts:
         share = both / (raster.grid.height * raster.grid.width)
-        return ImageFacts(raster.path, raster.date, raster.dtype, raster.saturation, share)
+        numbers = raster.saturation, raster.scale, raster.offset
+        return ImageFacts(raster.path, raster.date, raster.dtype, *numbers, share)
 
     return check_pair(pair, facts(pair.before), facts(pair.after), window_px)
 
@@ -188,6 +195,22 @@ def _write(files: Files, store: TileStore, image_grid: Grid, recipe: Recipe, mad
     summary = numbers.summary(made_by)
     atomic_write_text(files.summary, summary.to_json() + "\n")
     return summary
+
+
+@contextmanager
+def _saying_what_is_kept(store: TileStore) -> Iterator[None]:
+    """Where a run ends early, say that it can go on; leave nothing behind where nothing is finished."""
+    try:
+        yield
+    except BaseException as error:
+        if not store.done():
+            store.remove()
+        elif isinstance(error, OutputError | KeyboardInterrupt) and "--resume" not in str(error):
+            said = str(error) or "interrupted"
+            raise type(error)(
+                f"{said}. The finished tiles are kept: the same command with --resume goes on from there."
+            ) from error
+        raise
 
 
 @contextmanager

@@ -159,8 +159,7 @@ def run_tiles(
     finished = store.done()
     todo = [tile for tile in tiles if tile.key not in finished]
     job = _Job(estimator, source, search, store, options.torch_device)
-    largest = math.prod(min(side, n) for n in source.grid.every(step).shape)
-    workers = min(count_workers(estimator, search, largest, options), max(1, len(todo)))
+    workers = min(require_memory(estimator, source.grid, search, options), max(1, len(todo)))
     count = len(tiles) - len(todo)
     report = progress or (lambda done, total: None)
     report(count, len(tiles))
@@ -247,6 +246,13 @@ def _incomplete(failed: dict[str, str], total: int) -> IncompleteError:
         + "\n".join(lines)
         + "\nThe others are finished and kept. The same command with --resume tries the failed ones again."
     )
+
+
+def require_memory(estimator: Estimator, grid: Grid, search: Search, options: RunOptions) -> int:
+    """How many tiles of a pair on `grid` may be computed at a time; raises as `count_workers` does."""
+    side = options.tile_side(estimator, grid)
+    largest = math.prod(min(side, n) for n in grid.every(estimator.step_px).shape)
+    return count_workers(estimator, search, largest, options)
 
 
 def count_workers(estimator: Estimator, search: Search, measurements: int, options: RunOptions) -> int:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from every_estimator import moved_pair
+
 from terrashift import Recipe, measure_arrays
 
 

@@ -14,7 +14,7 @@ FEW_VALID, SOME_INVALID = 0.3, 0.95
 LITTLE_TEXTURE, SOME_TEXTURE = 0.3, 0.7
 MANY_SATURATED, SOME_SATURATED = 0.02, 0.001
 SMALL_OVERLAP = 0.2
-MANY_FILLED, SOME_FILLED = 0.02, 0.001
+FILLED = 0.001
 MANY_LINES = 0.005
 SEASON_DAYS = 60
 SHIFTED_PX = 1.0
@@ -154,11 +154,11 @@ def on_saturation(name: str, check: ImageCheck) -> Iterator[Finding]:
 
 def on_fill(name: str, check: ImageCheck) -> Iterator[Finding]:
     """Areas of the least value, which stand for missing data more often than not."""
-    if not check.fill_share > SOME_FILLED:
+    if not check.fill_share > FILLED:
         return
     value = f"{check.fill_value:.7g}"
     yield Finding(
-        "warning" if check.fill_share > MANY_FILLED else "note",
+        "warning",
         "fill",
         f"{percent(check.fill_share)} of {name} lies in areas of exactly {value}, its least value, which is not "
         "declared as nodata",

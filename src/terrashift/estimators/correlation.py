@@ -154,11 +154,19 @@ def interpolated_variance(
     taps = range(2 * LOBES + 1)
     table = image.new_empty(phases, phases, height - side + 1, width - side + 1)
     for j in range(phases):
-        across = sum(weights[j, k] * image[:, k : k + width] for k in taps)
+        across = _blend(weights[j], [image[:, k : k + width] for k in taps])
         for i in range(phases):
-            moved = sum(weights[i, k] * across[k : k + height] for k in taps)
+            moved = _blend(weights[i], [across[k : k + height] for k in taps])
             table[i, j] = box_sum(moved * moved, side) - box_sum(moved, side) ** 2 / side**2
     return table
+
+
+def _blend(weights: Tensor, parts: list[Tensor]) -> Tensor:
+    """Weighted sum, in the order given."""
+    total = weights[0] * parts[0]
+    for weight, part in zip(weights[1:], parts[1:], strict=True):
+        total.add_(weight * part)
+    return total
 
 
 def _normalise(covariance: Tensor, variance_a: Tensor, variance_b: Tensor) -> Tensor:

@@ -105,12 +105,12 @@ class Frequency(BaseModel, frozen=True, extra="forbid"):
         start = start_shifts(before, after, places, Knots(side, spacing), search.radius)
         lattice = Lattice.of(self.window_px, before.device)
         some = torch.nonzero(self._has_data(before, rows, columns) & self._has_data(after, rows, columns))[:, 0]
-        before, after = Masked.of(before), Masked.of(after)
-        xy = before.image.new_full((len(rows), 2), torch.nan)
-        score = before.image.new_zeros(len(rows))
+        images = Masked.of(before), Masked.of(after)
+        xy = before.new_full((len(rows), 2), torch.nan)
+        score = before.new_zeros(len(rows))
         reasons = torch.full((len(rows),), int(Reason.NODATA), dtype=torch.uint8, device=rows.device)
         for k in some.split(BATCH):
-            xy[k], score[k], reasons[k] = self._measure(before, after, rows[k], columns[k], start[k], lattice)
+            xy[k], score[k], reasons[k] = self._measure(*images, rows[k], columns[k], start[k], lattice)
         shape = len(places), len(places)
         found = xy.T.unflatten(1, shape), score.unflatten(0, shape), reasons.unflatten(0, shape)
         return reject(*found, search, self.min_score)

@@ -76,7 +76,7 @@ def _sweep(
             if i < up:
                 continue
             before[:, :, k] = past[(i - up) % 3][:, :, k, :, 1 - across : 1 - across + width]
-            if change is not None:
+            if change is not None and bases is not None:
                 _change(change[:, k], bases, i, up, across)
         message = _cheapest(before, change, spacing, price)
         message -= message.amin((0, 1))

@@ -31,8 +31,8 @@ def warp(
         image: float32 or float64; gradients reach it and, through bilinear and bicubic, the flow.
         flow: of the image's type.
         kernel: bilinear (2x2), bicubic (4x4, Keys 1981), or sinc (16x16, Kaiser window) for simulated truth: it places
-            every frequency up to 0.35 cycles per pixel right to 0.004 px, to 0.42 right to 0.007, and moves finer content too
-            little.
+            every frequency up to 0.4 cycles per pixel right to 0.0042 px, to 0.42 right to 0.007, and moves what is
+            finer too little.
 
     >>> warp(torch.tensor([[[[1.0, 2.0, 3.0]]]]), torch.tensor([[[[1.0] * 3], [[0.0] * 3]]])).tolist()
     [[[[2.0, 3.0, nan]]]]

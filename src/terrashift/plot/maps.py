@@ -166,7 +166,7 @@ def _draw_panel(axes: Axes, band: np.ndarray, name: str, limit: float) -> Scalar
     """One component, filling its axes."""
     from cmcrameri import cm
 
-    colours = cm.vik.with_extremes(bad=NO_VALUE_GREY)
+    colours = cm.vik.with_extremes(bad=NO_VALUE_GREY)  # pyright: ignore[reportAttributeAccessIssue] made at import
     shown = axes.imshow(np.ma.masked_invalid(band), cmap=colours, vmin=-limit, vmax=limit, aspect="auto")
     axes.set_title(name, fontsize=FONT_PT + 1, color=INK, pad=5, loc="left")
     axes.set_xticks([])
@@ -179,7 +179,7 @@ def _draw_panel(axes: Axes, band: np.ndarray, name: str, limit: float) -> Scalar
 
 def _draw_colour_bar(axes: Axes, shown: ScalarMappable, unit: str) -> None:
     """The scale that both panels share."""
-    bar = axes.get_figure().colorbar(shown, cax=axes, extend="both", extendfrac=0.04)
+    bar = axes.get_figure().colorbar(shown, cax=axes, extend="both", extendfrac=0.04)  # pyright: ignore[reportOptionalMemberAccess]
     bar.set_label(f"displacement ({unit})", fontsize=FONT_PT, color=INK)
     bar.ax.tick_params(labelsize=FONT_PT, colors=INK, width=0.6)
     bar.outline.set_linewidth(0.6)

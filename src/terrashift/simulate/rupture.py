@@ -27,20 +27,23 @@ class Rupture(BaseModel, frozen=True, extra="forbid"):
     """One strike-slip rupture. Without a CRS a pixel of the grid counts as one metre."""
 
     slip_m: float = Field(
-        3.0, description="Largest slip in sight, m; positive is right-lateral, negative left-lateral."
+        default=3.0, description="Largest slip in sight, m; positive is right-lateral, negative left-lateral."
     )
-    depth_km: float = Field(8.0, gt=0, description="Depth that the slip reaches down to, km.")
-    strike_deg: float = Field(35.0, description="Direction of the trace, degrees clockwise from grid north.")
-    length_km: float | None = Field(None, gt=0, description="From tip to tip, km. Empty: past the scene on both sides.")
+    depth_km: float = Field(default=8.0, gt=0, description="Depth that the slip reaches down to, km.")
+    strike_deg: float = Field(default=35.0, description="Direction of the trace, degrees clockwise from grid north.")
+    length_km: float | None = Field(
+        default=None, gt=0, description="From tip to tip, km. Empty: past the scene on both sides."
+    )
     centre: tuple[float, float] = Field(
-        (0.5, 0.5), description="Middle of the trace, as shares of the scene's width and height from its first pixel."
+        default=(0.5, 0.5),
+        description="Middle of the trace, as shares of the scene's width and height from its first pixel.",
     )
     roughness: float = Field(
-        0.01, ge=0, description="Standard deviation of the trace about a line, share of its length."
+        default=0.01, ge=0, description="Standard deviation of the trace about a line, share of its length."
     )
-    hurst: float = Field(0.8, gt=0, lt=1, description="Hurst exponent of the trace; smaller is more jagged.")
+    hurst: float = Field(default=0.8, gt=0, lt=1, description="Hurst exponent of the trace; smaller is more jagged.")
     slip_variation: float = Field(
-        0.2, ge=0, lt=1, description="Standard deviation of the slip along strike, share of it."
+        default=0.2, ge=0, lt=1, description="Standard deviation of the slip along strike, share of it."
     )
 
 
@@ -84,7 +87,7 @@ def displacement(grid: Grid, rupture: Rupture, seed: int) -> Displacement:
     trace = _beside(offset > 0) & (np.abs(along_m) < length_m / 2)
     line = _to_crs(grid, rupture, at, profile)
     parts = (torch.from_numpy(part.astype(np.float32)) for part in (east, north))
-    return Displacement(*parts, torch.from_numpy(trace), torch.from_numpy(line), torch.from_numpy(slip).float())
+    return Displacement(*parts, torch.from_numpy(trace), torch.from_numpy(line), torch.from_numpy(slip).float())  # pyright: ignore[reportCallIssue]
 
 
 def _strike(rupture: Rupture) -> tuple[float, float]:
@@ -107,7 +110,7 @@ def _to_crs(grid: Grid, rupture: Rupture, at: np.ndarray, profile: np.ndarray) -
     """Points along and across strike, in metres, as CRS coordinates."""
     toward_east, toward_north = _strike(rupture)
     east, north = at * toward_east + profile * toward_north, at * toward_north - profile * toward_east
-    column, row = ~grid.metric_transform() @ (east, north)
+    column, row = ~grid.metric_transform() @ (east, north)  # pyright: ignore[reportOperatorIssue] affine takes arrays
     column, row = column + rupture.centre[0] * grid.width, row + rupture.centre[1] * grid.height
     return np.stack(grid.transform @ (column, row), 1)
 

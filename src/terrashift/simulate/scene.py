@@ -25,15 +25,19 @@ CROP_SHARES = (0.26, 0.2, 0.18, 0.14, 0.12, 0.1)
 class SceneOptions(BaseModel, frozen=True, extra="forbid"):
     """What the ground is like and how it differs between the dates."""
 
-    pixel_m: float = Field(10.0, gt=0, description="Side of a pixel on the ground, m; steepens or flattens relief.")
-    relief_m: float = Field(2000.0, ge=0, description="Height of the hills above the plains, m, roughly.")
-    block_px: float = Field(110.0, gt=8, description="Usual distance between country roads, pixels.")
-    changed_share: float = Field(0.45, ge=0, le=1, description="Share of the fields that bear something else.")
-    sun_before: tuple[float, float] = Field((150.0, 50.0), description="Azimuth and elevation of the sun, degrees.")
-    sun_after: tuple[float, float] = Field((165.0, 36.0), description="The same on the second date.")
+    pixel_m: float = Field(
+        default=10.0, gt=0, description="Side of a pixel on the ground, m; steepens or flattens relief."
+    )
+    relief_m: float = Field(default=2000.0, ge=0, description="Height of the hills above the plains, m, roughly.")
+    block_px: float = Field(default=110.0, gt=8, description="Usual distance between country roads, pixels.")
+    changed_share: float = Field(default=0.45, ge=0, le=1, description="Share of the fields that bear something else.")
+    sun_before: tuple[float, float] = Field(
+        default=(150.0, 50.0), description="Azimuth and elevation of the sun, degrees."
+    )
+    sun_after: tuple[float, float] = Field(default=(165.0, 36.0), description="The same on the second date.")
     psf_px: float = Field(default=0.7, ge=0, description="Blur of the sensor: standard deviation, pixels.")
-    noise: float = Field(0.002, ge=0, description="Standard deviation of the noise, reflectance.")
-    cloud_share: float = Field(0.0, ge=0, le=0.5, description="Share of the second date under cloud.")
+    noise: float = Field(default=0.002, ge=0, description="Standard deviation of the noise, reflectance.")
+    cloud_share: float = Field(default=0.0, ge=0, le=0.5, description="Share of the second date under cloud.")
 
 
 class Scene(NamedTuple):
@@ -139,10 +143,10 @@ def _blocks(shape: tuple[int, int], size: float, random: Generator) -> _Blocks:
     column += 9 * fractal(shape, 6.0, random, 260.0)
     points = points * size
     distance, number = KDTree(points).query(np.stack([row, column], -1), k=2)
-    apart = np.linalg.norm(points[number[..., 1]] - points[number[..., 0]], axis=-1)
+    apart = np.linalg.norm(points[number[..., 1]] - points[number[..., 0]], axis=-1)  # pyright: ignore[reportIndexIssue]
     road = (distance[..., 1] ** 2 - distance[..., 0] ** 2) / (2 * apart)
     angle = np.pi * fractal((down, across), 3.0, random).ravel() / 2
-    return _Blocks(number[..., 0], road.astype(np.float32), row, column, angle)
+    return _Blocks(number[..., 0], road.astype(np.float32), row, column, angle)  # pyright: ignore[reportIndexIssue]
 
 
 class _Parcels(NamedTuple):

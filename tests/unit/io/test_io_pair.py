@@ -102,7 +102,7 @@ def test_a_crs_that_one_file_lacks_can_be_given(raster, ramp):
 
 def test_other_pixel_sizes_are_named(raster, ramp):
     text = refused(raster("a.tif", ramp), raster("b.tif", ramp, transform=T @ Affine.scale(1.5, 1)))
-    assert text.startswith("pixel sizes differ: a.tif has 10 x 10 CRS units, b.tif 15 x 10")
+    assert text.startswith("pixel sizes differ: a.tif has 10 x 10 m, b.tif 15 x 10")
 
 
 @pytest.mark.parametrize("turn", [Affine.rotation(5), Affine.scale(1, -1)], ids=["turned", "mirrored"])

@@ -22,7 +22,7 @@ def constant(xy, height, width, dtype=torch.float64):
     return torch.tensor(xy, dtype=dtype)[None, :, None, None].expand(1, 2, height, width).clone()
 
 
-def band_limited(height, width, highest=0.35):
+def band_limited(height, width, highest=0.42):
     """Periodic noise without content above `highest` cycles per pixel along either axis."""
     spectrum = torch.fft.fft2(noise(height, width))
     fy, fx = torch.fft.fftfreq(height).abs(), torch.fft.fftfreq(width).abs()
@@ -61,43 +61,43 @@ def test_positive_x_looks_to_the_right_and_positive_y_downwards():
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_plane_is_sampled_right_on_arrays_far_from_square(kernel):
-    for height, width in ((16, 60), (60, 16)):
+    for height, width in ((24, 60), (60, 24)):
         rows, columns = torch.meshgrid(torch.arange(float(height)), torch.arange(float(width)), indexing="ij")
         plane = (3 * columns - 2 * rows).double()
         flow = torch.stack([torch.sin(rows / 5), torch.cos(columns / 7)])[None].double()
         got = warp(plane[None, None], flow, kernel)[0, 0]
         inside = slice(2, -2) if kernel != "sinc" else slice(8, -9)
         exact = plane + 3 * flow[0, 0] - 2 * flow[0, 1]
-        slack = 1e-9 if kernel != "sinc" else 5 * 0.003  # a windowed sinc does not reproduce slopes exactly
+        slack = 1e-9 if kernel != "sinc" else 5 * 0.0042  # a windowed sinc does not reproduce slopes exactly
         assert got[inside, inside].isfinite().all()
         assert (got - exact)[inside, inside].abs().max() < slack
 
 
 @pytest.mark.parametrize("shift", [(0.25, 0.0), (0.5, 0.5), (-0.3, 0.7), (1.1, -2.4)])
-def test_the_sinc_kernel_moves_band_limited_images_to_a_hundredth_of_a_pixel(shift):
+def test_the_sinc_kernel_moves_band_limited_images_to_a_thousandth_of_a_pixel(shift):
     height, width = 96, 120
     image = band_limited(height, width)
     exact = fourier_shift(image, (-shift[0], -shift[1]))
     got = warp(image[None, None], constant(shift, height, width), "sinc")[0, 0]
-    inside = slice(8, -8)
+    inside = slice(12, -12)
     slopes = torch.stack(
         [(exact.roll(-1, axis) - exact.roll(1, axis))[inside, inside].flatten() / 2 for axis in (1, 0)], 1
     )
     error = (got - exact)[inside, inside].flatten()
     apparent_px = torch.linalg.lstsq(slopes, error[:, None]).solution
-    assert apparent_px.abs().max() < 0.01
-    assert error.std() < 0.03 * exact.std()
+    assert apparent_px.abs().max() < 0.001  # measured 0.00014
+    assert error.std() < 0.01 * exact.std()  # measured 0.0067
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_nan_spreads_exactly_to_the_results_whose_kernel_touches_it(kernel):
-    size, hole = 24, 12
+    size, hole = 36, 18
     image = noise(1, 1, size, size)
     image[0, 0, hole, hole] = math.nan
     before, after = REACH[kernel]
     reached = torch.zeros(size, size, dtype=torch.bool)
     reached[hole - after : hole + before + 1, hole - after : hole + before + 1] = True
-    inside = slice(6, -6)
+    inside = slice(9, -9)
     both = warp(image, constant((0.5, 0.5), size, size), kernel)[0, 0]
     assert torch.equal(both.isnan()[inside, inside], reached[inside, inside])
     across = warp(image, constant((0.5, 0.0), size, size), kernel)[0, 0]
@@ -166,12 +166,16 @@ def test_composition_follows_the_first_flow_before_it_reads_the_second():
     assert (total[1, :, [0, 1, 2, 4, 5, 6]] == 0).all()
 
 
-@pytest.mark.parametrize("frequency", [0.01, 0.05, 0.1, 0.2, 0.3, 0.35])
-def test_the_sinc_kernel_places_every_frequency_right_to_a_hundredth_of_a_pixel(frequency):
+@pytest.mark.parametrize(
+    ("frequency", "bound_px"),  # largest measured up to 0.4 cycles/px: 0.0041 at the lowest; at 0.42: 0.0065
+    [*((f, 0.0042) for f in (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.35, 0.38, 0.4)), (0.42, 0.007)],
+)
+def test_the_sinc_kernel_places_frequencies_up_to_0_42_right_to_a_hundredth_of_a_pixel(frequency, bound_px):
     column = torch.arange(60, dtype=torch.float64)
     wave = torch.stack([torch.cos(2 * math.pi * frequency * column), torch.sin(2 * math.pi * frequency * column)])
-    for shift in (0.1, 0.25, 0.4, 0.7):
-        got = warp(wave[None, :, None], constant((shift, 0.0), 1, 60), "sinc")[0, :, 0, 10:-10]
-        phase = torch.complex(got[0], got[1]) * torch.exp(-2j * math.pi * frequency * (column[10:-10] + shift))
-        assert (phase.angle() / (2 * math.pi * frequency)).abs().max() < 0.01
-        assert (phase.abs() - 1).abs().max() < 0.04
+    inside = slice(8, -9)
+    for shift in (0.1, 0.25, 0.4, 0.5, 0.7):
+        got = warp(wave[None, :, None], constant((shift, 0.0), 1, 60), "sinc")[0, :, 0, inside]
+        phase = torch.complex(got[0], got[1]) * torch.exp(-2j * math.pi * frequency * (column[inside] + shift))
+        assert (phase.angle() / (2 * math.pi * frequency)).abs().max() < bound_px
+        assert (phase.abs() - 1).abs().max() < 0.035  # measured 0.031, at 0.42
