@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -262,7 +263,7 @@ def test_failed_tiles_leave_no_result_and_an_exit_code(pair, tmp_path, monkeypat
         raise ArithmeticError("haunted")
 
     monkeypatch.setattr(Frequency, "__call__", broken)
-    with pytest.raises(IncompleteError, match=r"12 of 12 tiles failed[\s\S]*haunted"):
+    with pytest.raises(IncompleteError, match=r"(\d+) of \1 tiles failed[\s\S]*haunted"):
         measure(*pair, tmp_path / "x.tif", RECIPE)
     assert not (tmp_path / "x.tif").exists()
 
@@ -274,7 +275,7 @@ def test_the_command_line_measures_and_prints_the_page(done, pair, tmp_path, cap
     page = capsys.readouterr()
     assert "frequency" in page.out
     assert "before.tif" in page.out
-    assert "12 of 12 tiles" in page.err
+    assert re.search(r"^(\d+) of \1 tiles$", page.err, re.MULTILINE)
     assert bits(output) == bits(done[0].field)
 
 

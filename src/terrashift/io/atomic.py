@@ -124,7 +124,8 @@ def explain(target: Path, error: BaseException, needed_bytes: int = 0) -> Output
         )
     if isinstance(error, RasterioError):
         return OutputError(
-            f"cannot write {target}: {said}.{room} If that is too little, free some space or write to another disk"
+            f"cannot write {target}: {said}.{room} Most likely the disk is full, or a limit of file size or quota is "
+            "reached. Free some space, or write to another disk"
         )
     return OutputError(f"cannot write {target}: {said}")
 

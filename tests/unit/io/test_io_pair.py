@@ -21,10 +21,10 @@ def moved(x: float, y: float, transform: Affine = T) -> Affine:
     return transform @ Affine.translation(x, y)
 
 
-def refused(before: str, after: str, **options: object) -> str:
+def refused(before: str, after: str, register: bool = True, **options: object) -> str:
     with pytest.raises(GridMismatchError) as caught:
         open_pair(before, after, ReadOptions(**options))
-    assert f"terrashift register {after} {before} -o aligned.tif" in str(caught.value)
+    assert (f"terrashift register {after} {before} -o aligned.tif" in str(caught.value)) is register
     return str(caught.value).replace(str(Path(before).parent) + "/", "")
 
 
@@ -128,7 +128,7 @@ def test_a_pixel_size_that_adds_up_is_refused(raster):
 
 
 def test_images_of_two_places_are_refused_with_their_extents(raster, ramp):
-    text = refused(raster("a.tif", ramp), raster("b.tif", ramp, transform=moved(9, 0)))
+    text = refused(raster("a.tif", ramp), raster("b.tif", ramp, transform=moved(9, 0)), register=False)
     assert "a.tif covers x 500000 to 500090, y 3999930 to 4000000; b.tif covers x 500090 to 500180" in text
 
 
