@@ -101,7 +101,7 @@ def measure(
         with _open_store(files, pair.grid, recipe, made_by, resume) as store, _saying_what_is_kept(store):
             run_tiles(recipe.estimator, pair, search, store, recipe.run, watch.tiles)
             summary = _write(files, store, pair.grid, recipe, made_by)
-            pass
+            store.remove()
     return summary
 
 
@@ -204,7 +204,7 @@ def _saying_what_is_kept(store: TileStore) -> Iterator[None]:
         yield
     except BaseException as error:
         if not store.done():
-            pass
+            store.remove()
         elif isinstance(error, OutputError | KeyboardInterrupt) and "--resume" not in str(error):
             said = str(error) or "interrupted"
             raise type(error)(

@@ -17,6 +17,7 @@ import rasterio
 from affine import Affine
 
 from terrashift import cli, pipeline
+from terrashift.errors import OutputError
 from terrashift.io.cog import read_field
 from terrashift.io.store import work_folder
 
@@ -268,7 +269,7 @@ def test_a_folder_that_may_not_be_written_is_named(capsys):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit of file size there")
-@pytest.mark.parametrize("limit_bytes", [12_000, 2_000], ids=["the result", "the first tile"])
+@pytest.mark.parametrize("limit_bytes", [12_000, 2_000])
 def test_a_full_disk_leaves_no_result_and_what_is_finished_is_kept(capfd, limit_bytes):
     import resource
 
@@ -310,6 +311,16 @@ def test_a_run_cut_short_between_its_files_is_completed_by_resume(capsys, monkey
     assert measure("a.tif", "b.tif") == 1
     assert measured("a.tif", "b.tif", "--resume") == pytest.approx((4, 3), abs=0.3)
     assert sorted(os.listdir("out")) == ["d.json", "d.png", "d.recipe.yaml", "d.tif"]
+
+
+def test_a_run_that_ends_before_its_first_tile_leaves_nothing(capsys, monkeypatch):
+    def cut(*_: object) -> None:
+        raise OutputError("cannot write the first tile")
+
+    monkeypatch.setattr(pipeline, "run_tiles", cut)
+    assert measure("a.tif", "b.tif") == 1
+    assert capsys.readouterr().err.endswith("terrashift: cannot write the first tile\n")
+    assert os.listdir("out") == []
 
 
 def test_too_little_memory_is_said_before_any_pixel_is_looked_at(capsys, monkeypatch):

@@ -17,7 +17,6 @@ import rasterio
 import torch
 from affine import Affine
 from PIL import Image
-from terrashift.estimators.search import SearchOptions
 
 import terrashift
 from terrashift import cli
@@ -25,6 +24,7 @@ from terrashift.core.grid import Grid
 from terrashift.core.tiles import plan_tiles
 from terrashift.errors import IncompleteError, InputError, OptionError, OutputError
 from terrashift.estimators.frequency import Frequency
+from terrashift.estimators.search import SearchOptions
 from terrashift.io.cog import read_field
 from terrashift.io.store import work_folder
 from terrashift.ops.spectral import fourier_shift
