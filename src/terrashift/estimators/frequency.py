@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..core.field import Flow
 from ..core.reasons import Reason
+from ..ops.box import box_sum
 from .base import Search
 from .coarse import Knots, start_shifts
 
@@ -117,9 +118,11 @@ class Frequency(BaseModel, frozen=True, extra="forbid"):
 
     def _has_data(self, image: Tensor, rows: Tensor, columns: Tensor) -> Bool[Tensor, " windows"]:
         """False where the middle half of the window is empty: a measurement could not stand there anyway."""
+        have = image.isfinite()
+        if have.all():
+            return torch.ones_like(rows, dtype=torch.bool)
         half = self.window_px // 4
-        share = torch.nn.functional.max_pool2d(image.isfinite().float()[None, None], 2 * half + 1, 1, half)[0, 0]
-        return share[rows, columns] > 0
+        return box_sum(have.float(), 2 * half + 1)[rows - half, columns - half] > 0
 
     def _measure(
         self,
@@ -302,7 +305,8 @@ def fit_shift(cross: CrossSpectrum, start: Float[Tensor, "windows 2"], lattice: 
         d = d + newton_step(*residual(cross, d, lattice), weight, lattice)
     for _ in range(robustness):
         agree, swerve = residual(cross, d, lattice)
-        weight = weight * ((1 + agree) / 2) ** 6
+        cube = (0.5 + 0.5 * agree) ** 3  # squared below: the sixth power of 1 - |Q - exp(iw.d)|^2 / 4
+        weight = weight * cube * cube
         d = d + newton_step(agree, swerve, weight, lattice)
     agree, _ = residual(cross, d, lattice)
     return Fit(d, ((whole * agree).sum(1) / whole.sum(1).clamp_min(1e-20)).clamp(0, 1))
@@ -312,8 +316,9 @@ def residual(cross: CrossSpectrum, d: Float[Tensor, "windows 2"], lattice: Latti
     """Cosine and sine of what the shift leaves of each phase."""
     x, y = d[:, :1] * lattice.wx, d[:, 1:] * lattice.wy
     cx, sx, cy, sy = x.cos()[:, :, None], x.sin()[:, :, None], y.cos()[:, None], y.sin()[:, None]
-    c, s = (cx * cy - sx * sy).flatten(1), (sx * cy + cx * sy).flatten(1)
-    return cross.re * c + cross.im * s, cross.im * c - cross.re * s
+    c = torch.addcmul(cx * cy, sx, sy, value=-1).flatten(1)
+    s = torch.addcmul(sx * cy, cx, sy).flatten(1)
+    return torch.addcmul(cross.re * c, cross.im, s), torch.addcmul(cross.im * c, cross.re, s, value=-1)
 
 
 def newton_step(agree: Tensor, swerve: Tensor, weight: Tensor, lattice: Lattice) -> Float[Tensor, "windows 2"]:
