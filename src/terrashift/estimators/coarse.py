@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..ops.spectral import phase_correlate
+from ..ops.windows import cut_windows
 
 TRUSTED_STRENGTH = 6.0  # standard deviations of the correlation surface; noise alone rarely reaches 5
 
@@ -41,7 +42,7 @@ def start_shifts(
     knots = knots.clamp(half, before.shape[0] - half)
     rows, columns = (m.flatten() for m in torch.meshgrid(knots, knots, indexing="ij"))
     peak = [
-        phase_correlate(_cut(before, r, c, window_px), _cut(after, r, c, window_px))
+        phase_correlate(cut_windows(before, r, c, window_px), cut_windows(after, r, c, window_px))
         for r, c in zip(rows.split(64), columns.split(64), strict=True)
     ]
     xy = torch.cat([p.xy for p in peak])
@@ -59,10 +60,6 @@ def neighbour_median(xy: Float[Tensor, "2 rows columns"]) -> Float[Tensor, "2 ro
     padded = torch.nn.functional.pad(xy, (1, 1, 1, 1), value=torch.nan)
     around = padded.unfold(1, 3, 1).unfold(2, 3, 1).flatten(3)
     return around.nanmedian(3).values.nan_to_num(0.0)
-
-
-def _cut(image: Tensor, rows: Tensor, columns: Tensor, side: int) -> Tensor:
-    return image.unfold(0, side, 1).unfold(1, side, 1)[rows - side // 2, columns - side // 2]
 
 
 def _bilinear(values: Float[Tensor, "2 rows columns"], at: Float[Tensor, " n"]) -> Float[Tensor, "2 n n"]:

@@ -19,8 +19,10 @@ from torch import Tensor
 from ..core.field import Flow
 from ..core.reasons import Reason
 from ..ops.box import box_sum
+from ..ops.windows import cut_windows
 from .base import Search
 from .coarse import Knots, start_shifts
+from .rejection import reject
 
 TAPER = 4  # px over which a window's weight falls toward a gap
 BATCH = 128  # windows at a time: their spectra stay in a core's cache
@@ -155,24 +157,6 @@ class Frequency(BaseModel, frozen=True, extra="forbid"):
         return whole + fit.xy, score, reasons
 
 
-def reject(
-    xy: Float[Tensor, "2 height width"],
-    score: Float[Tensor, "height width"],
-    reasons: Tensor,
-    search: Search,
-    min_score: float,
-) -> Flow:
-    """Give a reason to what left the search box or scored too little, and NaN to all that has a reason."""
-    limit = torch.tensor(search.radius, device=xy.device)[:, None, None] + 0.5
-    unexplained = reasons == 0
-    outside = (xy.abs() > limit).any(0) & unexplained
-    low = (score < min_score) & unexplained
-    reasons = reasons | outside * int(Reason.SEARCH_EDGE) | low * int(Reason.LOW_SCORE)
-    reasons = reasons.to(torch.uint8)
-    xy = xy.masked_fill(reasons > 0, torch.nan)
-    return Flow(xy, torch.full_like(xy, torch.nan), score, reasons)
-
-
 class Masked(NamedTuple):
     """An image with its gaps at 0 and a weight that falls to 0 toward them; None where there are no gaps.
 
@@ -199,13 +183,6 @@ class Masked(NamedTuple):
         """Pixels and weights around the given places."""
         weight = None if self.weight is None else cut_windows(self.weight, rows, columns, side)
         return cut_windows(self.image, rows, columns, side), weight
-
-
-def cut_windows(
-    image: Float[Tensor, "height width"], rows: Int[Tensor, " windows"], columns: Int[Tensor, " windows"], side: int
-) -> Float[Tensor, "windows side side"]:
-    """Square windows whose sample side//2 is the given pixel."""
-    return image.unfold(0, side, 1).unfold(1, side, 1)[rows - side // 2, columns - side // 2]
 
 
 def cosine(moved: Float[Tensor, "windows 2"], side: int) -> Float[Tensor, "windows side side"]:

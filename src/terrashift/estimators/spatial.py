@@ -23,8 +23,8 @@ from ..core.reasons import Reason
 from ..ops.box import box_sum
 from .base import Search
 from .correlation import LOBES, Match, Places, cheapest, match_windows, paraboloid_bottom
-from .frequency import reject
 from .paths import Change, Labels, aggregate, settle
+from .rejection import reject
 
 LEVELS = 3  # halvings of the whole-pixel lattice; below 1/8 px a paraboloid does
 PRICE = 10 / 3  # costs per pixel of change at reg 1: puts the best regularisation at the customary 0.3
