@@ -13,7 +13,7 @@ LINES = """
 __main__
 cli
 commands
-console flags demo
+console flags demo dataset
 pipeline
 presets product report
 recipe
@@ -28,7 +28,7 @@ core
 errors
 """
 LEVEL = {name: -level for level, line in enumerate(LINES.split("\n")) for name in line.split()}
-LATE = {"matplotlib", "cmcrameri", "rich", "zarr", "tyro"}
+LATE = {"matplotlib", "cmcrameri", "rich", "zarr", "tyro", "cutde"}
 """Slow to import and needed by few: inside the function that needs them only."""
 LIGHT = {"__init__", "__main__", "cli", "console", "errors"}
 """What `terrashift --help` imports: standard library only at module level."""
