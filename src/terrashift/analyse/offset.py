@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..core.grid import Grid
 from ..core.source import PairSource
-from ..ops.spectral import fourier_shift, hann, phase_correlate
+from ..ops.spectral import fourier_shift, hann, refined_correlate
 from .findings import OffsetCheck
 from .sampling import Window, plan_windows
 
@@ -62,12 +62,8 @@ def _match(source: PairSource, window: Window, shift: tuple[int, int]) -> _Match
     if valid.float().mean() < ENOUGH_VALID or not (_varies(before, valid) and _varies(after, valid)):
         return None
     before, after = (image.masked_fill(~valid, float(image[valid].mean())) for image in (before, after))
-    peak = phase_correlate(before[None], after[None])
+    peak = refined_correlate(before[None], after[None])
     x, y = peak.xy[0].tolist()
-    # a parabola through a narrow peak is off by up to 0.1 px between pixels, but not where the rest is small
-    rest = phase_correlate(before[None], fourier_shift(after, (-x, -y))[None]).xy[0]
-    if rest.abs().max() < 0.5:
-        x, y = (torch.tensor([x, y]) + rest).tolist()
     moved = fourier_shift(after, (-x, -y))
     weight = hann(window.height)[:, None] * hann(window.width) * valid
     return _Match(

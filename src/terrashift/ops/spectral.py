@@ -77,6 +77,23 @@ def phase_correlate(
     return PhasePeak(xy, strength)
 
 
+def refined_correlate(
+    before: Float[Tensor, "batch height width"], after: Float[Tensor, "batch height width"]
+) -> PhasePeak:
+    """`phase_correlate`, and once more with `after` moved back by what was found.
+
+    A parabola through a narrow peak is off by up to 0.1 px between pixels, but not where the rest is small. NaN counts
+    as the patch's mean.
+    """
+    mean = after.nanmean((1, 2), keepdim=True).nan_to_num(0.0)
+    filled = torch.where(after.isnan(), mean, after)
+    first = phase_correlate(before, filled)
+    moved = torch.stack([fourier_shift(one, (-x, -y)) for one, (x, y) in zip(filled, first.xy.tolist(), strict=True)])
+    rest = phase_correlate(before, moved).xy
+    small = rest.abs().amax(1, keepdim=True) < 0.5
+    return PhasePeak(torch.where(small, first.xy + rest, first.xy), first.strength)
+
+
 def spectrum_of(patch: Float[Tensor, "batch height width"], window: Float[Tensor, "height width"]) -> Tensor:
     """Half spectrum of the windowed patch about its own weighted mean; NaN counts as that mean."""
     weight = window * patch.isfinite()

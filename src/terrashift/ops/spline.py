@@ -1,0 +1,149 @@
+"""Values between pixels, for many crops of many images at once: cubic B-splines on images of twice the density.
+
+A spline alone moves fine detail too little (the quintic one by 0.03 px at 0.4 cycles/px). Where the image is first
+brought to twice its density by the Fourier transform, all detail is coarse to the spline, and four taps do.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy import fft
+from torch import Tensor
+
+DENSITY = 2
+TAPS = 4
+REACH = 3
+"""Pixels of the image around the place of a sample that must exist."""
+
+
+class Crops(NamedTuple):
+    """Where the crops of a batch lie in a row of images laid one after another."""
+
+    start: Int[Tensor, " batch"]
+    """Place of the image's first coefficient in the row."""
+    height: Int[Tensor, " batch"]
+    width: Int[Tensor, " batch"]
+    """Of the image, pixels."""
+    row: Int[Tensor, " batch"]
+    column: Int[Tensor, " batch"]
+    """First pixel of the crop in the image."""
+
+
+def coefficients(image: Float[np.ndarray, "height width"]) -> Float[np.ndarray, "fine_height fine_width"]:
+    """Cubic B-spline coefficients of an image on a grid of twice its density, mirrored about its border.
+
+    Fine sample 2k is pixel k: the result has 2 * height by 2 * width samples, the last of each line half a pixel past
+    the last pixel.
+    """
+    fine = image.astype(np.float32)
+    for axis in (0, 1):
+        fine = _finer(fine, axis)
+    return fine
+
+
+def sample_moved(
+    row: Float[Tensor, " samples"], crops: Crops, flow: Float[Tensor, "batch 2 height width"]
+) -> Float[Tensor, "batch height width"]:
+    """Crops seen at moved places: result(p) = image(corner + p + flow(p)), flow = (x right, y down) px.
+
+    Exact at whole pixels; a frequency of up to 0.42 cycles/px is moved right to 0.0015 px, of 0.48 to 0.003. Whatever lies less than
+    `REACH` pixels from the image's border, or past it, is read at the nearest place inside.
+
+    Args:
+        row: the coefficients of all images, flattened, one after another.
+        crops: where the crops lie.
+        flow: the crops' own size.
+    """
+    height, width = flow.shape[-2:]
+    x = torch.arange(width, device=flow.device) + _spread(crops.column) + flow[:, 0]
+    y = torch.arange(height, device=flow.device)[:, None] + _spread(crops.row) + flow[:, 1]
+    whole_x, across = _split(x, crops.width)
+    whole_y, down = _split(y, crops.height)
+    stride = DENSITY * _spread(crops.width)
+    first = _spread(crops.start) + (whole_y - 1) * stride + whole_x - 1
+    shares, result = _weights(across), torch.zeros_like(x)
+    for weight in _weights(down):
+        total = torch.zeros_like(x)
+        for i, share in enumerate(shares):
+            total.addcmul_(share, torch.take(row, first + i))
+        result.addcmul_(weight, total)
+        first = first + stride
+    return result
+
+
+def sample_shifted(
+    row: Float[Tensor, " samples"], crops: Crops, shift: Float[Tensor, "batch 2"], size: tuple[int, int]
+) -> Float[Tensor, "batch height width"]:
+    """Crops moved as a whole: `sample_moved` of a constant flow, at half its price or less.
+
+    The crop, its shift and `REACH` pixels around it must lie inside the image.
+    """
+    fine = DENSITY * shift
+    floor = fine.floor()
+    rest = fine - floor
+    column = DENSITY * (torch.arange(size[1], device=shift.device) + _spread(crops.column)) + _spread(floor[:, 0].long())
+    steps = torch.arange(size[0], device=shift.device)[:, None]
+    line = DENSITY * (steps + _spread(crops.row)) + _spread(floor[:, 1].long())
+    stride = DENSITY * _spread(crops.width)
+    first = _spread(crops.start) + (line - 1) * stride + column - 1
+    across, down = (_weights(_spread(part)) for part in (rest[:, 0], rest[:, 1]))
+    result = torch.zeros(len(shift), *size, device=shift.device)
+    for j, weight in enumerate(down):
+        for i, share in enumerate(across):
+            result.addcmul_(weight * share, torch.take(row, first + (j * stride + i)))
+    return result
+
+
+def _finer(image: np.ndarray, axis: int) -> np.ndarray:
+    """Double the density along one axis and turn samples into coefficients, both in the cosine transform.
+
+    The samples half a pixel on follow from cos(a + b) = cos a cos b - sin a sin b, by one more cosine and one sine
+    transform.
+    """
+    length = image.shape[axis]
+    waves = fft.dct(image, type=2, axis=axis)
+    shape = [1, 1]
+    shape[axis] = length
+    turns = np.arange(length).reshape(shape) / (2 * length)  # cycles per pixel
+    waves = waves / ((2 + np.cos(2 * np.pi * turns / DENSITY)) / 3).astype(image.dtype)  # the spline's own response
+    even = fft.idct(waves, type=2, axis=axis)
+    sine, cosine = (waves * wave(np.pi * turns).astype(image.dtype) for wave in (np.sin, np.cos))
+    shifted = np.roll(sine, -1, axis)
+    odd = fft.idct(cosine, type=2, axis=axis) - _sines(shifted, axis)
+    doubled = np.stack([even, odd], axis + 1)
+    return doubled.reshape([DENSITY * n if k == axis else n for k, n in enumerate(image.shape)])
+
+
+def _sines(waves: np.ndarray, axis: int) -> np.ndarray:
+    """The sine counterpart of the inverse cosine transform; `waves` starts at the first frequency above zero."""
+    kept = waves.copy()
+    kept[tuple(slice(-1, None) if k == axis else slice(None) for k in (0, 1))] = 0
+    return fft.idst(kept, type=2, axis=axis)
+
+
+def _spread(values: Tensor) -> Tensor:
+    return values[:, None, None]
+
+
+def _split(place: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
+    """Whole sample and rest of a place in pixels, kept where all taps are inside the image."""
+    last = _spread(length - REACH).to(place.dtype)
+    fine = DENSITY * torch.minimum(place.clamp_min(REACH - 1), last)
+    whole = fine.floor()
+    return whole.long(), fine - whole
+
+
+def _weights(t: Float[Tensor, "*places"]) -> list[Float[Tensor, "*places"]]:
+    """The cubic B-spline at the four samples around a place that is `t` past the second."""
+    u = 1 - t
+    return [u * u * u / 6, _near(t), _near(u), t * t * t / 6]
+
+
+def _near(s: Tensor) -> Tensor:
+    """The spline at a distance `s` below 1."""
+    square = s * s
+    return (4 + square * (3 * s - 6)) / 6

@@ -1,0 +1,203 @@
+"""Motion of the ground for many small crops at once, in closed form, on any device: what training learns from.
+
+Faults are screw dislocations (see `simulate.rupture`) along self-affine traces, with slip that varies and may die out
+within the crop, sometimes opening or closing, sometimes smeared over a zone; up to three in a crop, at any angle or
+as parallel strands, branches and conjugates; smooth motion is added. Distances are in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ..ops.random import Random
+
+PROFILES, SAMPLES = 512, 1024
+"""How many self-affine profiles are drawn from, and of how many points each."""
+TRACE_HURST, SLIP_HURST = 0.8, 0.7
+FAULTS = 3
+TIP_PX = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOptions:
+    """What moves, and by how much."""
+
+    least_px: float = 0.1
+    largest_px: float = 8.0
+    """Offset across the strongest fault of a crop, log-uniform between these two."""
+    shares: tuple[float, float, float, float] = (0.08, 0.57, 0.25, 0.10)
+    """Shares of the crops with no fault, one, two, three."""
+    zone_share: float = 0.25
+    """Share of the faults whose slip is smeared over a zone of 0.5 to 8 px."""
+    tip_share: float = 0.25
+    """Share of the faults that end within the crop or near it."""
+    shift_px: float = 0.8
+    """Largest motion of the crop as a whole, along each axis."""
+    smooth_px: float = 0.3
+    """Largest deviation of the smooth motion."""
+
+
+class Fields(NamedTuple):
+    """Motion of each crop of a batch."""
+
+    flow: Float[Tensor, "batch 2 height width"]
+    """(x right, y down) px."""
+    trace: Bool[Tensor, "batch height width"]
+    """True on pixels beside a fault (of more than a fifth of a percent of the largest slip)."""
+
+
+def draw_fields(random: Random, size: int, options: FieldOptions = FieldOptions()) -> Fields:  # noqa: B008 frozen
+    """Motion of crops of `size` px a side, one for each sample of `random`."""
+    device = random.keys.device
+    flow = torch.zeros(len(random.keys), 2, size, size, device=device)
+    trace = torch.zeros(len(random.keys), size, size, dtype=torch.bool, device=device)
+    plan = _Plan.draw(random.split("plan"), size, options)
+    for number in range(FAULTS):
+        some = plan.present[:, number].nonzero()[:, 0]
+        part = Random(random.keys[some]).split(f"fault {number}")
+        motion, along = _fault(part, _Plan(*(values[some] for values in plan)), number, size, options)
+        flow[some] += motion
+        trace[some] |= along
+    return Fields(flow + _smooth(random.split("smooth"), size, options), trace)
+
+
+class _Plan(NamedTuple):
+    """How the faults of each crop lie to each other."""
+
+    present: Bool[Tensor, "batch faults"]
+    angle: Float[Tensor, "batch faults"]
+    """Of the strike, from x toward y."""
+    offset: Float[Tensor, "batch faults"]
+    """Of the trace from the middle of the crop, across the strike, px."""
+    slip: Float[Tensor, "batch faults"]
+    """px, either sense."""
+
+    @classmethod
+    def draw(cls, random: Random, size: int, options: FieldOptions) -> _Plan:
+        bounds = torch.tensor(options.shares, device=random.keys.device).cumsum(0)[:-1]
+        count = (random.uniform("count")[:, None] > bounds).sum(1)
+        first = random.uniform("angle", 1, high=2 * math.pi)
+        # strands nearly parallel to the first, conjugates across it, or anything
+        free = random.uniform("free", FAULTS, high=2 * math.pi)
+        strand = 0.15 * random.normal("strand", FAULTS)
+        kind = random.uniform("kind", 1)
+        turn = torch.where(kind < 0.5, strand, torch.where(kind < 0.7, math.pi / 2 + strand, free))
+        turn = torch.cat([torch.zeros_like(first), turn[:, 1:]], 1)
+        slip = torch.exp(random.uniform("slip", 1, low=math.log(options.least_px), high=math.log(options.largest_px)))
+        weaker = torch.cat([torch.ones_like(first), random.uniform("weaker", FAULTS - 1, low=0.2)], 1)
+        sense = torch.where(random.uniform("sense", FAULTS) < 0.5, -1.0, 1.0)
+        return cls(
+            torch.arange(FAULTS, device=first.device) < count[:, None],
+            first + turn,
+            random.uniform("offset", FAULTS, low=-0.45, high=0.45) * size,
+            slip * weaker * sense,
+        )
+
+
+def _fault(
+    random: Random, plan: _Plan, number: int, size: int, options: FieldOptions
+) -> tuple[Float[Tensor, "batch 2 size size"], Bool[Tensor, "batch size size"]]:
+    """Motion from one fault of each crop, and the pixels beside it."""
+    along, across = _turned(plan.angle[:, number], size)
+    across = across - _wide(plan.offset[:, number])
+    roughness = _wide(random.uniform("roughness") ** 2 * 0.12 * size)
+    across = across - roughness * _profile(random, "trace", along, size, TRACE_HURST)
+    far = across.abs()
+    slip = _slip(random, along, far, options) * _wide(plan.slip[:, number])
+
+    depth = torch.exp(random.uniform("depth", low=math.log(0.2 * size), high=math.log(8.0 * size)))
+    decay = 0.5 - torch.atan(far / _wide(depth)) / math.pi
+    width = torch.exp(random.uniform("zone", low=math.log(0.5), high=math.log(8.0)))
+    smeared = random.chance("smeared", options.zone_share)
+    side = torch.where(_wide(smeared), 2 / math.pi * torch.atan(across / _wide(width)), torch.where(across > 0, 1.0, -1.0))
+    motion = slip * decay * side
+    # slip along strike, with some opening or closing
+    rake = plan.angle[:, number] + 0.35 * random.normal("rake")
+    flow = torch.stack([motion * _wide(rake.cos()), motion * _wide(rake.sin())], 1)
+    strong = slip.abs() > 0.002 * options.largest_px
+    return flow, beside(across > 0) & strong & ~_wide(smeared & (width > 2))
+
+
+def _slip(random: Random, along: Tensor, far: Tensor, options: FieldOptions) -> Tensor:
+    """Slip along the trace over its largest: fractal, and toward a tip like the square root of the distance to it.
+
+    Its detail fades with the distance from the trace.
+    """
+    size = along.shape[-1]
+    detail = _profile(random, "slip", along, size, SLIP_HURST) / (1 + 8 / size * far)
+    varied = (1 + 0.3 * detail).clamp_min(0.05)
+    tip = random.uniform("tip", low=-0.6, high=0.6) * size
+    left = (_wide(tip) - along).clamp_min(0)
+    taper = (left / (left + TIP_PX)).sqrt()
+    return torch.where(_wide(random.chance("tipped", options.tip_share)), varied * taper, varied)
+
+
+def _smooth(random: Random, size: int, options: FieldOptions) -> Float[Tensor, "batch 2 size size"]:
+    """A shift of the whole, and waves of the size of the crop and half of it."""
+    shift = random.uniform("shift", 2, 1, 1, low=-options.shift_px, high=options.shift_px)
+    size_of = random.uniform("deviation", 1, 1, 1) ** 3 * options.smooth_px
+    coarse = random.normal("waves", 2, 5, 5)
+    waves = interpolate(coarse, size=(size, size), mode="bicubic", align_corners=True)
+    return shift + size_of * waves
+
+
+def _turned(angle: Float[Tensor, " batch"], size: int) -> tuple[Tensor, Tensor]:
+    """Pixels along a strike and across it (to its right, y being down), from the middle of the crop."""
+    middle = (size - 1) / 2
+    x = torch.arange(size, device=angle.device, dtype=torch.float32) - middle
+    y = x[:, None]
+    cosine, sine = _wide(angle.cos()), _wide(angle.sin())
+    return x * cosine + y * sine, y * cosine - x * sine
+
+
+def _profile(random: Random, purpose: str, along: Tensor, size: int, hurst: float) -> Tensor:
+    """A self-affine profile of about unit deviation at the places `along`."""
+    table = _table(hurst, along.device)
+    pick = random.whole(f"{purpose} profile", PROFILES)
+    span = 4.0 * size  # length of a profile in pixels
+    start = random.uniform(f"{purpose} start", high=SAMPLES - 1.5 * SAMPLES * size / span - 2)
+    place = (along / size + 0.75) * (SAMPLES * size / span) + _wide(start)
+    whole = place.floor().clamp(0, SAMPLES - 2)
+    rest = place - whole
+    first = _wide(pick) * SAMPLES + whole.long()
+    low, high = torch.take(table, first), torch.take(table, first + 1)
+    return low + rest * (high - low)
+
+
+_tables: dict[tuple[float, str], Tensor] = {}
+
+
+def _table(hurst: float, device: torch.device) -> Float[Tensor, " samples"]:
+    """Self-affine profiles one after another, drawn once; power falls as frequency^-(1 + 2 hurst)."""
+    key = hurst, str(device)
+    if key not in _tables:
+        random = Random.of(0, range(PROFILES)).split(f"profiles {hurst}")
+        frequency = torch.fft.rfftfreq(2 * SAMPLES)
+        amplitude = torch.where(frequency > 0, frequency.clamp_min(1e-9) ** -(0.5 + hurst), 0.0)
+        phase = random.uniform("phase", SAMPLES + 1, high=2 * math.pi)
+        profile = torch.fft.irfft(torch.polar(amplitude.expand_as(phase), phase))[:, :SAMPLES]
+        profile = profile - profile.mean(1, keepdim=True)
+        _tables[key] = (profile / profile.std(1, keepdim=True)).flatten().to(device)
+    return _tables[key]
+
+
+def beside(right: Bool[Tensor, "batch height width"]) -> Bool[Tensor, "batch height width"]:
+    """True where one of the four neighbours is on the other side."""
+    found = torch.zeros_like(right)
+    down, across = right[:, 1:] != right[:, :-1], right[:, :, 1:] != right[:, :, :-1]
+    found[:, 1:] |= down
+    found[:, :-1] |= down
+    found[:, :, 1:] |= across
+    found[:, :, :-1] |= across
+    return found
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values[:, None, None]

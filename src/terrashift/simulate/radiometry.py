@@ -1,0 +1,123 @@
+"""What changes in an image while nothing moves: light, haze, cloud, growth, and the sensor's blur and noise.
+
+Every part has its own switch; all work on batches, on any device. Images count in their own standard deviations.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+from ..ops.random import Random
+
+
+@dataclass(frozen=True, slots=True)
+class Radiometry:
+    """How strongly each part may change an image; 0 switches it off. Images have about unit variance."""
+
+    gain: float = 0.3
+    """Largest relative change of contrast."""
+    haze: float = 0.5
+    """Largest deviation of smooth brightness laid over the image, which also veils contrast by up to half as much."""
+    change: float = 0.5
+    """Largest relative change of contrast and brightness of patches of the ground (crops, growth, floods)."""
+    sun: float = 0.4
+    """Largest relative brightening or darkening of slopes by another sun, on a made-up relief."""
+    mtf_px: float = 0.6
+    """Largest further blur: standard deviation, px."""
+    noise: float = 0.15
+    """Largest deviation of the sensor's noise."""
+    clouds: float = 0.1
+    """Share of the images that have clouds and their shadows."""
+
+
+OFF = Radiometry(gain=0, haze=0, change=0, sun=0, mtf_px=0, noise=0, clouds=0)
+SENSOR_ONLY = Radiometry(gain=0.1, haze=0, change=0, sun=0, mtf_px=0.4, noise=0.08, clouds=0.03)
+"""For images of two real dates, which differ in all the rest by themselves."""
+
+
+def alter(
+    image: Float[Tensor, "batch height width"], radiometry: Radiometry, random: Random
+) -> Float[Tensor, "batch height width"]:
+    """The image as it might be on another date: ground first, then air, then sensor."""
+    if radiometry.change:
+        image = _change(image, radiometry.change, random.split("change"))
+    if radiometry.sun:
+        image = _relight(image, radiometry.sun, random.split("sun"))
+    if radiometry.haze:
+        image = _haze(image, radiometry.haze, random.split("haze"))
+    if radiometry.clouds:
+        image = _cloud(image, radiometry.clouds, random.split("clouds"))
+    if radiometry.mtf_px:
+        image = _blur(image, radiometry.mtf_px * random.uniform("mtf"))
+    if radiometry.gain:
+        image = image * _wide(1 + random.uniform("gain", low=-radiometry.gain, high=radiometry.gain))
+    if radiometry.noise:
+        deviation = _wide(radiometry.noise * random.uniform("noisy") ** 2)
+        image = image + deviation * random.normal("noise", *image.shape[1:])
+    return image
+
+
+def _change(image: Tensor, most: float, random: Random) -> Tensor:
+    """Patches between a few and some tens of pixels grow brighter or darker, with more or less contrast."""
+    level = _waves(random, "patches", image.shape[-2:], 24)
+    other = _waves(random, "kinds", image.shape[-2:], 10)
+    patch = torch.sigmoid(12 * (level + 0.5 * other - 0.6))
+    strength = _wide(random.uniform("strength", low=-most, high=most))
+    return image * (1 + strength * patch) + 2 * _wide(random.uniform("bright", low=-most, high=most)) * patch
+
+
+def _relight(image: Tensor, most: float, random: Random) -> Tensor:
+    """Slopes toward the new sun brighten."""
+    relief = _waves(random, "relief", image.shape[-2:], 20) + 0.5 * _waves(random, "ridges", image.shape[-2:], 48)
+    down, right = torch.gradient(relief, dim=(1, 2))
+    azimuth = random.uniform("azimuth", high=2 * math.pi)
+    facing = right * _wide(azimuth.cos()) + down * _wide(azimuth.sin())
+    facing = facing / facing.std((1, 2), keepdim=True).clamp_min(1e-6)
+    return image + _wide(random.uniform("strength", high=most)) * facing.clamp(-2, 2) * (1 + 0.3 * image)
+
+
+def _haze(image: Tensor, most: float, random: Random) -> Tensor:
+    veil = _wide(random.uniform("veil", high=most))
+    smooth = _waves(random, "smooth", image.shape[-2:], 3)
+    return image * (1 - 0.5 * veil * torch.sigmoid(2 * smooth)) + veil * smooth
+
+
+def _cloud(image: Tensor, share: float, random: Random) -> Tensor:
+    """Bright blobs, and dark ones beside them."""
+    shape = image.shape[-2:]
+    cover = _wide(random.uniform("cover", low=0.8, high=1.6))
+    field = _waves(random, "blobs", shape, 6) + 0.3 * _waves(random, "edges", shape, 24)
+    cloud = torch.sigmoid(6 * (field - cover))
+    shadow = torch.roll(cloud, (shape[0] // 10 + 1, shape[1] // 8 + 1), (1, 2))
+    here = _wide(random.chance("present", share)).to(image.dtype)
+    shaded = image * (1 - 0.6 * shadow * here) - 0.8 * shadow * here
+    return shaded + here * cloud * (4 - shaded)
+
+
+def _blur(image: Tensor, deviation: Float[Tensor, " batch"]) -> Tensor:
+    """Gaussian of a deviation below a pixel, five taps along each axis."""
+    away = torch.arange(-2, 3, device=image.device)
+    weight = torch.exp(-0.5 * (away / deviation[:, None].clamp_min(0.05)) ** 2)
+    weight = weight / weight.sum(1, keepdim=True)
+    for axis in (1, 2):
+        border = (0, 0, 2, 2) if axis == 1 else (2, 2, 0, 0)
+        wide = pad(image[:, None], border, mode="replicate")[:, 0]
+        length = image.shape[axis]
+        image = sum(_wide(weight[:, k]) * wide.narrow(axis, k, length) for k in range(5))  # pyright: ignore
+    return image
+
+
+def _waves(random: Random, purpose: str, shape: tuple[int, int] | torch.Size, knots: int) -> Tensor:
+    """Smooth noise of unit deviation or less with that many bumps along the image, whatever its size."""
+    coarse = random.normal(purpose, 1, knots + 2, knots + 2)
+    return interpolate(coarse, size=tuple(shape), mode="bicubic", align_corners=True)[:, 0]
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values[:, None, None]

@@ -1,0 +1,44 @@
+"""Displacements of the window data sets: uniform, or two parts on either side of a line (Montagnon et al. 2023)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ..ops.random import Random
+from .fields import Fields, beside
+
+LARGER = 1.05
+"""The part that holds the centre is larger than the other by at least this factor."""
+
+
+def draw_uniform(random: Random, size: int, largest_px: float) -> Fields:
+    """Windows that move as a whole, by up to `largest_px` along each axis."""
+    shift = random.uniform("shift", 2, low=-largest_px, high=largest_px)
+    flow = shift[:, :, None, None].expand(-1, 2, size, size).clone()
+    return Fields(flow, torch.zeros(len(shift), size, size, dtype=torch.bool, device=shift.device))
+
+
+def draw_cut(random: Random, size: int, largest_px: float) -> Fields:
+    """Windows cut by a random line; each part moves by itself, by up to `largest_px` along each axis.
+
+    The part with the window's centre is the larger one: its motion, at pixel (size//2, size//2), is what is learned.
+    """
+    angle = random.uniform("angle", high=2 * math.pi)
+    place = torch.arange(size, device=angle.device) - (size - 1) / 2
+    across = place * _wide(angle.cos()) + place[:, None] * _wide(angle.sin())
+    # the line that leaves a share of the window on its far side: from 1 % to what still makes the other part larger
+    share = random.uniform("share", low=0.01, high=1 / (1 + LARGER))
+    ranked = across.flatten(1).sort(1, descending=True).values
+    last = (share * size * size).long().clamp(1, size * size - 1)
+    line = ranked.gather(1, last[:, None])[:, :, None]
+    far = across > line
+    near_shift, far_shift = (random.uniform(part, 2, 1, 1, low=-largest_px, high=largest_px) for part in ("near", "far"))
+    flow = torch.where(far[:, None], far_shift, near_shift)
+    return Fields(flow, beside(far))
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values[:, None, None]
