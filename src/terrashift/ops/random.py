@@ -37,15 +37,13 @@ class Random:
         """Sources for a part of the work that draws by words of its own."""
         return Random(_mix(self.keys ^ _signed(_crc(purpose))))
 
-    def uniform(
-        self, purpose: str, *shape: int, low: float = 0.0, high: float = 1.0
-    ) -> Float[Tensor, "batch *shape"]:
+    def uniform(self, purpose: str, *shape: int, low: float = 0.0, high: float = 1.0) -> Float[Tensor, "batch ..."]:
         """Numbers between `low` and `high`, those two left out."""
         bits = self._bits(purpose, math.prod(shape))
         unit = ((bits >> 8 & 0xFFFFFF).float() + 0.5) * 2.0**-24
         return (low + (high - low) * unit).reshape(-1, *shape)
 
-    def normal(self, purpose: str, *shape: int) -> Float[Tensor, "batch *shape"]:
+    def normal(self, purpose: str, *shape: int) -> Float[Tensor, "batch ..."]:
         """Standard normal numbers (Box & Muller 1958)."""
         count = math.prod(shape)
         half = -(-count // 2)

@@ -85,7 +85,9 @@ def sample_shifted(
     fine = DENSITY * shift
     floor = fine.floor()
     rest = fine - floor
-    column = DENSITY * (torch.arange(size[1], device=shift.device) + _spread(crops.column)) + _spread(floor[:, 0].long())
+    column = DENSITY * (torch.arange(size[1], device=shift.device) + _spread(crops.column)) + _spread(
+        floor[:, 0].long()
+    )
     steps = torch.arange(size[0], device=shift.device)[:, None]
     line = DENSITY * (steps + _spread(crops.row)) + _spread(floor[:, 1].long())
     stride = DENSITY * _spread(crops.width)

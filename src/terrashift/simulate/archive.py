@@ -85,11 +85,15 @@ class Archive:
                     for number, entry in enumerate(index["views"])
                 )
         except FileNotFoundError as error:
-            raise InputError(f"{path} does not exist: pack imagery first, `terrashift pack FOLDER -o {path}`.") from error
+            raise InputError(
+                f"{path} does not exist: pack imagery first, `terrashift pack FOLDER -o {path}`."
+            ) from error
         except (zipfile.BadZipFile, KeyError, lzma.LZMAError, EOFError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{path} is no imagery archive, or a damaged one ({error}): pack or copy it anew.") from error
+            raise InputError(
+                f"{path} is no imagery archive, or a damaged one ({error}): pack or copy it anew."
+            ) from error
         return cls(views, pixels)
 
     def save(self, path: str | Path) -> None:

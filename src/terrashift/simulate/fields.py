@@ -53,7 +53,7 @@ class Fields(NamedTuple):
     """True on pixels beside a fault (of more than a fifth of a percent of the largest slip)."""
 
 
-def draw_fields(random: Random, size: int, options: FieldOptions = FieldOptions()) -> Fields:  # noqa: B008 frozen
+def draw_fields(random: Random, size: int, options: FieldOptions = FieldOptions()) -> Fields:
     """Motion of crops of `size` px a side, one for each sample of `random`."""
     device = random.keys.device
     flow = torch.zeros(len(random.keys), 2, size, size, device=device)
@@ -116,7 +116,9 @@ def _fault(
     decay = 0.5 - torch.atan(far / _wide(depth)) / math.pi
     width = torch.exp(random.uniform("zone", low=math.log(0.5), high=math.log(8.0)))
     smeared = random.chance("smeared", options.zone_share)
-    side = torch.where(_wide(smeared), 2 / math.pi * torch.atan(across / _wide(width)), torch.where(across > 0, 1.0, -1.0))
+    side = torch.where(
+        _wide(smeared), 2 / math.pi * torch.atan(across / _wide(width)), torch.where(across > 0, 1.0, -1.0)
+    )
     motion = slip * decay * side
     # slip along strike, with some opening or closing
     rake = plan.angle[:, number] + 0.35 * random.normal("rake")

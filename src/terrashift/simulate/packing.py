@@ -40,7 +40,9 @@ class PackOptions(NamedTuple):
     """Bands to leave out, by name; where several bands tell much the same, one does."""
 
 
-def pack(folder: str | Path, path: str | Path, options: PackOptions, tell: Callable[[str], None] = lambda _: None) -> Archive:
+def pack(
+    folder: str | Path, path: str | Path, options: PackOptions, tell: Callable[[str], None] = lambda _: None
+) -> Archive:
     """Pack the rasters below `folder` into the archive `path`: a place is a folder, or a file name without its date.
 
     Dates of one place on one grid become one view per band, shifted against each other by what phase correlation
@@ -106,7 +108,9 @@ def _open(file: Path) -> _Date:
 
 
 def _one_grid(first: Grid, second: Grid) -> bool:
-    if first.crs != second.crs or any(abs(a - b) > SAME_PLACE_PX for a, b in zip(first.shape, second.shape, strict=True)):
+    if first.crs != second.crs or any(
+        abs(a - b) > SAME_PLACE_PX for a, b in zip(first.shape, second.shape, strict=True)
+    ):
         return False
     column, row = ~first.transform @ (second.transform.c, second.transform.f)
     same_size = all(abs(a / b - 1) < 1e-3 for a, b in zip(first.pixel_size, second.pixel_size, strict=True))

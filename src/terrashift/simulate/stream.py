@@ -7,7 +7,8 @@ pixel, so that the blur of resampling tells nothing. The offset between the date
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import copy
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -15,9 +16,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..errors import InputError, OptionError
+from ..errors import InputError
 from ..ops.random import Random
-from ..ops.spline import DENSITY, REACH, Crops, coefficients, sample_moved, sample_shifted
+from ..ops.spline import REACH, Crops, coefficients, sample_moved, sample_shifted
 from .archive import Archive
 from .fields import FieldOptions, Fields, draw_fields
 from .radiometry import SENSOR_ONLY, Radiometry, alter
@@ -38,6 +39,8 @@ class StreamOptions:
     fields: FieldOptions = field(default_factory=FieldOptions)
     one_date_share: float = 0.15
     """Share of the pairs that show one date twice, beside the views that have but one."""
+    one_date_views: float = 0.4
+    """Weight of the views that have but one date."""
     shifted_share: float = 0.5
     """Share of the pairs whose `after` is moved by up to half a pixel too."""
     two_dates: Radiometry = SENSOR_ONLY
@@ -82,7 +85,7 @@ class Stream:
         self.seed, self.device = seed, device
         self.margin_px = REACH + 1 + _farthest(self.options)
         side = self.options.size_px + 2 * self.margin_px
-        fits = [min(view.height, view.width) >= side for view in archive.views]
+        fits = [(min(v.height, v.width) >= side) * _rarity(len(v.dates), self.options) for v in archive.views]
         if not any(fits):
             raise InputError(
                 f"no view of the archive is as large as {side} px, which pairs of {self.options.size_px} px need for "
@@ -94,6 +97,12 @@ class Stream:
         # a place counts by the square root of its area, so that large ones do not drown the others
         weight = torch.tensor([fit * (v.height * v.width) ** 0.5 for fit, v in zip(fits, archive.views, strict=True)])
         self._cumulative = (weight.double().cumsum(0) / weight.double().sum()).float().to(device)
+
+    def smaller(self, largest_px: float) -> Stream:
+        """The same stream with motions up to `largest_px` only, at no further memory."""
+        other = copy.copy(self)
+        other.options = replace(self.options, fields=replace(self.options.fields, largest_px=largest_px))
+        return other
 
     def batch(self, number: int, batch: int | None = None) -> Batch:
         """The batch of this number, of `StreamOptions.batch` pairs unless told."""
@@ -154,6 +163,10 @@ class Stream:
             if len(some):
                 result[some] = alter(image[some], radiometry, Random(random.keys[some]))
         return result
+
+
+def _rarity(dates: int, options: StreamOptions) -> float:
+    return 1.0 if dates > 1 else options.one_date_views
 
 
 def _farthest(options: StreamOptions) -> int:

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.random import Generator
-from scipy import ndimage
+from scipy import fft, ndimage
 
-FINEST_PX = 4  # valleys are cut on a grid this much coarser than the image; finer relief is added on top
-LEVELS = 5
-ROUNDS = 10
+FINEST_PX = 2  # valleys are cut on a grid this much coarser than the image; finer relief is added on top
+LEVELS = 6
+ROUNDS = (14, 10, 10, 8, 6, 5)  # of each level, from coarse to fine
 AREA_POWER = 0.5  # of the stream-power law: incision ~ area^0.5 * slope
-INCISION = 0.04
-CREEP = 0.1
+INCISION = 0.05
+CREEP = (0.1, 0.1, 0.08, 0.06, 0.04, 0.02)  # fades: ridges of the fine levels stay sharp
 
 
 class Relief(NamedTuple):
@@ -37,13 +37,14 @@ class Sun(NamedTuple):
 
 def fractal(shape: tuple[int, int], power: float, random: Generator, longest_px: float | None = None) -> np.ndarray:
     """Gaussian noise of unit variance whose power falls with frequency to the `power`; flat above `longest_px`."""
-    fy, fx = np.fft.fftfreq(shape[0]), np.fft.rfftfreq(shape[1])
-    frequency = np.hypot(fy[:, None], fx)
+    full = tuple(fft.next_fast_len(n + n // 8, real=True) for n in shape)  # the far border does not repeat the near one
+    frequency = np.hypot(fft.fftfreq(full[0])[:, None], fft.rfftfreq(full[1])).astype(np.float32)
     corner = 1 / (longest_px or max(shape))
-    spectrum = np.fft.rfft2(random.standard_normal(shape)) * (frequency**2 + corner**2) ** (-power / 4)
+    spectrum = fft.rfft2(random.standard_normal(full, dtype=np.float32))
+    spectrum *= (frequency**2 + np.float32(corner**2)) ** np.float32(-power / 4)
     spectrum[0, 0] = 0
-    field = np.fft.irfft2(spectrum, s=shape)
-    return (field / field.std()).astype(np.float32)
+    field = fft.irfft2(spectrum, s=full)[: shape[0], : shape[1]]
+    return np.ascontiguousarray((field - field.mean()) / field.std())
 
 
 def carve(shape: tuple[int, int], relief_m: float, pixel_m: float, random: Generator) -> Relief:
@@ -52,29 +53,27 @@ def carve(shape: tuple[int, int], relief_m: float, pixel_m: float, random: Gener
     From a coarse grid to fine ones, each twice as dense: so large valleys stand before their side valleys are cut.
     """
     z = np.zeros((0, 0))
-    for level in reversed(range(LEVELS)):
-        cell_px = FINEST_PX * 2**level
+    for level, (rounds, creep) in enumerate(zip(ROUNDS, CREEP, strict=True)):
+        cell_px = FINEST_PX * 2 ** (LEVELS - 1 - level)
         coarse = (-(-shape[0] // cell_px) + 2, -(-shape[1] // cell_px) + 2)
-        if level == LEVELS - 1:
+        if not level:
             hills = 1 / (1 + np.exp(-4 * fractal(coarse, 4.0, random)))
             z = relief_m * (0.7 * hills * (1 + fractal(coarse, 3.0, random)) + np.linspace(0, 0.3, coarse[1]))
         else:
-            z = _enlarge(z, coarse)
-            slope = steepness(z)
-            z = z + (0.8 * slope + 1e-3 * relief_m) * fractal(coarse, 2.0, random)
-        z = fill(z, 1e-4 * cell_px * pixel_m)
-        for _ in range(ROUNDS):
+            z = enlarge(z, coarse)
+            z = z + (0.8 * steepness(z) + 2e-4 * relief_m) * fractal(coarse, 2.0, random)
+        z = fill(z.astype(np.float64), 1e-4 * cell_px * pixel_m)
+        for _ in range(rounds):
             receiver = steepest(z)
             drop = z - z.ravel()[receiver]
             z = z - np.minimum(INCISION * upstream_area(receiver) ** AREA_POWER, 0.5) * drop
-            z = z + CREEP * ndimage.laplace(z, mode="nearest")
+            z = z + creep * ndimage.laplace(z, mode="nearest")
     area = upstream_area(steepest(fill(z, 1e-4 * FINEST_PX * pixel_m))) * FINEST_PX**2
-    height = _enlarge(z, shape)
+    height = enlarge(z, shape)
     gradient = steepness(height) / pixel_m
-    height += (
-        0.7 * pixel_m * fractal(shape, 2.8, random, 60.0) * np.minimum(gradient, 0.7)
-    )  # rough slopes, smooth floors
-    return Relief(height.astype(np.float32), _enlarge(area, shape, order=1))
+    # rough slopes, smooth floors
+    height += 0.5 * pixel_m * fractal(shape, 2.8, random, 60.0) * np.minimum(gradient, 0.7)
+    return Relief(height.astype(np.float32), enlarge(area, shape, order=1))
 
 
 def fill(z: Float[np.ndarray, "height width"], fall: float) -> Float[np.ndarray, "height width"]:
@@ -83,12 +82,14 @@ def fill(z: Float[np.ndarray, "height width"], fall: float) -> Float[np.ndarray,
     border = np.ones(z.shape, bool)
     border[1:-1, 1:-1] = False
     water[border] = z[border]
+    inner, ground = water[1:-1, 1:-1], z[1:-1, 1:-1]
     while True:
-        lowest = ndimage.minimum_filter(water, 3, mode="nearest")
-        lower = np.where(border, z, np.minimum(water, np.maximum(z, lowest + fall)))
-        if (lower == water).all():
+        rows = np.minimum(np.minimum(water[:-2], water[2:]), water[1:-1])
+        lowest = np.minimum(np.minimum(rows[:, :-2], rows[:, 2:]), rows[:, 1:-1])
+        lower = np.minimum(inner, np.maximum(ground, lowest + fall))
+        if (lower == inner).all():
             return water
-        water = lower
+        inner[...] = lower
 
 
 def steepness(z: np.ndarray) -> np.ndarray:
@@ -102,12 +103,14 @@ def steepest(z: Float[np.ndarray, "height width"]) -> Int[np.ndarray, "height wi
     height, width = z.shape
     own = np.arange(z.size).reshape(z.shape)
     best, receiver = np.zeros_like(z), own.copy()
-    walled, index = np.pad(z, 1, constant_values=np.inf), np.pad(own, 1)
-    for i, j in [(i, j) for i in (0, 1, 2) for j in (0, 1, 2) if (i, j) != (1, 1)]:
-        fall = (z - walled[i : i + height, j : j + width]) / math.hypot(i - 1, j - 1)
+    walled = np.pad(z, 1, constant_values=np.inf)
+    for i, j in [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0)]:
+        fall = z - walled[i + 1 : i + 1 + height, j + 1 : j + 1 + width]
+        if i and j:
+            fall *= math.sqrt(0.5)
         better = fall > best
-        best[better] = fall[better]
-        receiver[better] = index[i : i + height, j : j + width][better]
+        np.copyto(best, fall, where=better)
+        np.copyto(receiver, own + (i * width + j), where=better)
     return receiver
 
 
@@ -148,7 +151,7 @@ def _shadow(height: np.ndarray, sun: Sun, pixel_m: float) -> np.ndarray:
         down, right = round(-math.cos(azimuth) * step), round(math.sin(azimuth) * step)
         above = np.maximum(above, _shifted(coarse, down, right) - coarse - step * rise)
     soft = np.clip(0.5 + above / pixel_m, 0, 1)
-    return _enlarge(soft, height.shape, order=1)
+    return enlarge(soft, height.shape, order=1)
 
 
 def _shifted(field: np.ndarray, down: int, right: int) -> np.ndarray:
@@ -158,7 +161,7 @@ def _shifted(field: np.ndarray, down: int, right: int) -> np.ndarray:
     return field[rows[:, None], columns]
 
 
-def _enlarge(field: np.ndarray, shape: tuple[int, int], order: int = 3) -> np.ndarray:
+def enlarge(field: np.ndarray, shape: tuple[int, int], order: int = 3) -> np.ndarray:
     """Spline interpolation to a finer grid that covers the same ground."""
     scale = [(inner - 1) / max(outer - 1, 1) for inner, outer in zip(field.shape, shape, strict=True)]
     return ndimage.affine_transform(field.astype(np.float32), scale, output_shape=shape, order=order, mode="nearest")

@@ -35,7 +35,9 @@ def draw_cut(random: Random, size: int, largest_px: float) -> Fields:
     last = (share * size * size).long().clamp(1, size * size - 1)
     line = ranked.gather(1, last[:, None])[:, :, None]
     far = across > line
-    near_shift, far_shift = (random.uniform(part, 2, 1, 1, low=-largest_px, high=largest_px) for part in ("near", "far"))
+    near_shift, far_shift = (
+        random.uniform(part, 2, 1, 1, low=-largest_px, high=largest_px) for part in ("near", "far")
+    )
     flow = torch.where(far[:, None], far_shift, near_shift)
     return Fields(flow, beside(far))
 

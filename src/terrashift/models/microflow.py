@@ -1,0 +1,180 @@
+"""MicroFlow compact: iterative refinement with explicit warping, on the equations of optical flow at three scales.
+
+Iterative refinement after Bertrand et al. 2025; one small network serves all passes. It is given, beside the two images,
+the entries of the Gauss-Newton system of optical flow (Lucas & Kanade 1981), so that it only learns where and how far
+to pool them, and keeps a memory between the passes (as in Teed & Deng 2020).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, grid_sample, interpolate, leaky_relu, pad, pixel_shuffle, pixel_unshuffle
+
+EQUATIONS = 8
+STATISTICS_PX = 4
+"""Local mean and deviation are taken on a grid this much coarser."""
+LARGEST = 4.0
+"""Normalised values beyond this are cut off: lone bright roofs."""
+
+
+@dataclass(frozen=True, slots=True)
+class MicroFlowOptions:
+    """Size of the network."""
+
+    channels: tuple[int, int, int, int] = (64, 96, 128, 192)
+    """Feature maps at a quarter, an eighth, a 16th and a 32nd of the resolution."""
+    fine: int = 32
+    """Feature maps at half the resolution."""
+    passes: int = 3
+
+
+class Estimate(NamedTuple):
+    """What one pass ends in."""
+
+    flow: Float[Tensor, "batch 2 height width"]
+    """(x right, y down) px."""
+    log_scale: Float[Tensor, "batch 2 height width"]
+    """Natural logarithm of the Laplace scale of each component's error, px."""
+
+
+class MicroFlow(nn.Module):
+    """Motion between two images of one size, whose sides are multiples of 32."""
+
+    multiple = 32
+
+    def __init__(self, options: MicroFlowOptions = MicroFlowOptions()) -> None:
+        super().__init__()
+        self.options = options
+        first, fine = options.channels[0], options.fine
+        self.stem = nn.Conv2d(4 * EQUATIONS, first, 3, 2, 1)
+        self.side = nn.Conv2d(5 * EQUATIONS + 2 + first, first, 3, 1, 1)
+        self.down = nn.ModuleList(
+            _Twice(a, b, stride)
+            for a, b, stride in zip((first, *options.channels), options.channels, (1, 2, 2, 2), strict=False)
+        )
+        self.up = nn.ModuleList(
+            _Twice(low + high, high, 1) for high, low in zip(options.channels[:-1], options.channels[1:], strict=True)
+        )
+        self.finer = nn.Conv2d(first, 4 * fine, 3, 1, 1)
+        self.join = nn.Conv2d(fine + 4 * EQUATIONS + 8, fine + 8, 3, 1, 1)
+        self.head = nn.Conv2d(fine + 8, 16, 3, 1, 1)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)  # pyright: ignore[reportArgumentType]
+
+    def forward(
+        self,
+        before: Float[Tensor, "batch 1 height width"],
+        after: Float[Tensor, "batch 1 height width"],
+        passes: int | None = None,
+    ) -> list[Estimate]:
+        """The estimate after every pass; images of any brightness and contrast, without NaN."""
+        count, _, height, width = before.shape
+        fixed = [normalise(image) for image in _pyramid(before)]
+        flow = before.new_zeros(count, 2, height, width)
+        memory = before.new_zeros(count, self.options.channels[0], height // 4, width // 4)
+        estimates = []
+        for number in range(passes or self.options.passes):
+            moved = sample(after, flow) if number else after
+            pyramid = [normalise(image) for image in _pyramid(moved)]
+            change, log_scale, memory = self._once(fixed, pyramid, flow, memory)
+            flow = flow + change
+            estimates.append(Estimate(flow, log_scale))
+            flow = flow.detach()
+        return estimates
+
+    def _once(
+        self, before: list[Tensor], after: list[Tensor], flow: Tensor, memory: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        full, half, quarter = (equations(a, b) for a, b in zip(before, after, strict=True))  # b 8 h w; 1/2; 1/4
+        detail = flow - _smooth(flow)  # b 2 h w
+        full = pixel_unshuffle(full, 2)  # b 32 h/2 w/2
+        side = torch.cat([pixel_unshuffle(half, 2), quarter, 4 * avg_pool2d(detail, 4), memory.float()], 1)
+        x = leaky_relu(self.stem(full) + self.side(side), 0.1)  # b 64 h/4 w/4
+        seen = []
+        for block in self.down:
+            x = block(x)  # b 64 h/4; b 96 h/8; b 128 h/16; b 192 h/32
+            seen.append(x)
+        for level in (2, 1, 0):
+            wide = interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            x = self.up[level](torch.cat([wide, seen[level]], 1))
+        fine = leaky_relu(pixel_shuffle(self.finer(x), 2), 0.1)  # b 32 h/2 w/2
+        fine = torch.cat([fine, full, pixel_unshuffle(detail, 2)], 1)  # b 32+32+8 h/2 w/2
+        fine = leaky_relu(self.join(fine), 0.1)
+        out = pixel_shuffle(self.head(fine), 2).float()  # b 4 h w
+        return out[:, :2], out[:, 2:], x
+
+
+class _Twice(nn.Module):
+    """Two 3x3 convolutions, each followed by a leaky rectifier."""
+
+    def __init__(self, inner: int, outer: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(inner, outer, 3, stride, 1)
+        self.second = nn.Conv2d(outer, outer, 3, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return leaky_relu(self.second(leaky_relu(self.first(x), 0.1)), 0.1)
+
+
+def equations(
+    before: Float[Tensor, "batch 1 height width"], after: Float[Tensor, "batch 1 height width"]
+) -> Float[Tensor, "batch 8 height width"]:
+    """Both images, their difference, and the products of gradients that the least-squares flow is made of."""
+    mean = (before + after) / 2
+    wide = pad(mean, (1, 1, 1, 1), mode="replicate")
+    right = (wide[:, :, 1:-1, 2:] - wide[:, :, 1:-1, :-2]) / 2
+    down = (wide[:, :, 2:, 1:-1] - wide[:, :, :-2, 1:-1]) / 2
+    rest = before - after
+    return torch.cat([before, after, rest, right * rest, down * rest, right * right, down * down, right * down], 1)
+
+
+def normalise(image: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 1 height width"]:
+    """Subtract the local mean and divide by the local deviation, both over about 20 px.
+
+    The deviation is never taken for less than a tenth of that over some 70 px, so that flat ground beside rough stays
+    flat. What comes out does not depend on the image's brightness and contrast.
+    """
+    size = tuple(image.shape[-2:])
+    middle = image.mean((2, 3), keepdim=True)  # keeps the squares small
+    shifted = image - middle
+    mean = _box(avg_pool2d(shifted, STATISTICS_PX), 5)
+    square = _box(avg_pool2d(shifted * shifted, STATISTICS_PX), 5)
+    variance = (square - mean * mean).clamp_min(0)
+    floor = 0.01 * _box(variance, 17) + 1e-12
+    scale = (variance + floor).rsqrt()
+    mean, scale = (interpolate(part, size=size, mode="bilinear", align_corners=False) for part in (mean, scale))
+    return ((shifted - mean) * scale).clamp(-LARGEST, LARGEST)
+
+
+def sample(
+    image: Float[Tensor, "batch 1 height width"], flow: Float[Tensor, "batch 2 height width"]
+) -> Float[Tensor, "batch 1 height width"]:
+    """image(p + flow(p)) by bicubic interpolation, the border repeated outside."""
+    height, width = image.shape[-2:]
+    x = torch.arange(width, device=flow.device, dtype=flow.dtype) + flow[:, 0]
+    y = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]
+    unit = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)  # pixel centres, corners at -1 and 1
+    return grid_sample(image, unit, mode="bicubic", padding_mode="border", align_corners=False)
+
+
+def _pyramid(image: Tensor) -> list[Tensor]:
+    half = avg_pool2d(image, 2)
+    return [image, half, avg_pool2d(half, 2)]
+
+
+def _smooth(flow: Tensor) -> Tensor:
+    """The flow over some 20 px."""
+    coarse = _box(avg_pool2d(flow, 4), 5)
+    return interpolate(coarse, size=tuple(flow.shape[-2:]), mode="bilinear", align_corners=False)
+
+
+def _box(image: Tensor, side: int) -> Tensor:
+    """Mean over a square, the border repeated outside."""
+    half = side // 2
+    wide = pad(image, (half, half, half, half), mode="replicate")
+    return avg_pool2d(avg_pool2d(wide, (side, 1), 1), (1, side), 1)

@@ -1,0 +1,52 @@
+"""Everything that a run needs to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import InputError
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint, whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    torch.save(state, part)
+    os.replace(part, path)
+
+
+def load(path: Path, device: str) -> dict[str, Any]:
+    """Read a checkpoint.
+
+    Raises:
+        InputError: where it is damaged.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise InputError(f"{path} is no checkpoint, or a damaged one ({error}): remove it to start anew.") from error
+
+
+class Average:
+    """Running average of a network's weights (Polyak & Juditsky 1992), quick to follow at first."""
+
+    def __init__(self, net: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {name: value.detach().clone() for name, value in net.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, net: nn.Module, step: int) -> None:
+        """Take in the weights after step number `step`."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        for name, value in net.state_dict().items():
+            self.weights[name].lerp_(value, 1 - decay)
+
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Go on from a stored average."""
+        for name, value in weights.items():
+            self.weights[name].copy_(value)

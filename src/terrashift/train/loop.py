@@ -1,0 +1,214 @@
+"""The training loop, straight down: draw pairs on the device, estimate, punish, step, and now and then save and look."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ..errors import InputError
+from ..models.microflow import Estimate, MicroFlow
+from ..simulate.archive import Archive
+from ..simulate.stream import Stream
+from .checkpoint import Average, load, save
+from .losses import sequence_loss
+from .recipe import TrainRecipe
+from .validate import Score, Validation
+
+LOOK_EVERY = 50
+
+
+class Progress(NamedTuple):
+    """What is told every now and then."""
+
+    step: int
+    steps: int
+    loss: float
+    error_px: float
+    """Mean endpoint error of the last pass."""
+    still_px: float
+    """That of an estimate without motion, each pair's mean removed."""
+    seconds: float
+    """Since this run began, earlier ones counted in."""
+
+
+def train(
+    recipe: TrainRecipe,
+    folder: Path,
+    device: str = "cpu",
+    tell: Callable[[Progress | list[Score]], None] = lambda _: None,
+    until: float = math.inf,
+) -> Path:
+    """Train, or go on with, the run in `folder`; returns the file of its averaged weights.
+
+    Writes `checkpoint.pt` (to go on from), `NAME.safetensors` (the averaged weights) and `log.jsonl`. The same recipe
+    gives the same run on a device, however often it is interrupted.
+
+    Args:
+        recipe: settings; kept in the checkpoint, which another recipe may not go on from.
+        folder: where all goes.
+        device: `cpu`, `cuda`, ...
+        tell: called with progress and scores.
+        until: time (as of `time.monotonic`) at which to save and stop.
+
+    Raises:
+        InputError: archives that cannot be read, or a checkpoint of another recipe.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    run = _Run(recipe, folder, device)
+    stream, growing = _streams(recipe, device)
+    validation = _validation(recipe, device)
+    saved = time.monotonic()
+    looks: list[tuple[float, float, float]] = []
+    while run.step < recipe.steps and time.monotonic() < until:
+        source = growing[run.step * len(growing) // recipe.grow] if run.step < recipe.grow else stream
+        looks.append(run.learn(source))
+        if run.step % LOOK_EVERY == 0:
+            loss, error, still = (sum(part) / len(looks) for part in zip(*looks, strict=True))
+            looks.clear()
+            run.note(Progress(run.step, recipe.steps, loss, error, still, run.seconds), tell)
+        if validation and run.step % recipe.validate_every == 0:
+            run.note(validation(run.estimate), tell)
+        if time.monotonic() - saved > recipe.save_seconds:
+            run.save()
+            saved = time.monotonic()
+    run.save()
+    return run.weights
+
+
+class _Run:
+    """The moving parts of a run: network, optimiser, average, step."""
+
+    def __init__(self, recipe: TrainRecipe, folder: Path, device: str) -> None:
+        self.recipe, self.folder, self.device = recipe, folder, device
+        self.weights = folder / f"{recipe.name}.safetensors"
+        self.checkpoint = folder / "checkpoint.pt"
+        torch.manual_seed(recipe.seed)
+        self.net = MicroFlow(recipe.model)
+        if recipe.start_from:
+            self.net.load_state_dict(load_file(recipe.start_from))
+        self.net = self.net.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.average = Average(self.net, recipe.average)
+        decayed = [p for p in self.net.parameters() if p.ndim > 1]
+        rest = [p for p in self.net.parameters() if p.ndim <= 1]
+        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, recipe.learning_rate)
+        self.step, self.earlier, self.began = 0, 0.0, time.monotonic()
+        if self.checkpoint.exists():
+            self._resume()
+
+    @property
+    def seconds(self) -> float:
+        """Spent on this run so far."""
+        return self.earlier + time.monotonic() - self.began
+
+    def learn(self, stream: Stream) -> tuple[float, float, float]:
+        """One step; returns loss, endpoint error of the last pass, and that of no motion."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.learning_rate * _pace(self.recipe, self.step)
+        batch = stream.batch(self.step)
+        with self._cast():
+            estimates = self.net(batch.before[:, None], batch.after[:, None])
+        loss = sequence_loss(estimates, batch.flow, batch.trace, self.recipe.loss)
+        self.optimiser.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
+        if torch.isfinite(norm):  # one broken batch must not spoil days of work
+            self.optimiser.step()
+        self.step += 1
+        self.average.update(self.net, self.step)
+        with torch.no_grad():
+            error = (estimates[-1].flow.float() - batch.flow).norm(dim=1).mean()
+            still = (batch.flow - batch.flow.mean((2, 3), keepdim=True)).norm(dim=1).mean()
+        return loss.item(), error.item(), still.item()
+
+    @torch.no_grad()
+    def estimate(self, before: Tensor, after: Tensor) -> Estimate:
+        """What the averaged weights find."""
+        own = {name: value.clone() for name, value in self.net.state_dict().items()}
+        self.net.load_state_dict(self.average.weights)
+        with self._cast():
+            found = self.net(before, after)[-1]
+        self.net.load_state_dict(own)
+        return found
+
+    def note(self, what: Progress | list[Score], tell: Callable[[Progress | list[Score]], None]) -> None:
+        """Tell, and write a line of the log."""
+        line: Any = (
+            {"step": self.step, "scores": [s._asdict() for s in what]} if isinstance(what, list) else what._asdict()
+        )
+        with open(self.folder / "log.jsonl", "a") as log:
+            log.write(json.dumps(line) + "\n")
+        tell(what)
+
+    def save(self) -> None:
+        """Write checkpoint and weights."""
+        state = {
+            "recipe": json.dumps(asdict(self.recipe)),
+            "step": self.step,
+            "seconds": self.seconds,
+            "net": self.net.state_dict(),
+            "average": self.average.weights,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        save(self.checkpoint, state)
+        part = self.weights.with_suffix(".part")
+        halves = {name: value.half().cpu().contiguous() for name, value in self.average.weights.items()}
+        save_file(halves, part, {"options": json.dumps(asdict(self.recipe.model)), "step": str(self.step)})
+        part.replace(self.weights)
+
+    def _resume(self) -> None:
+        state = load(self.checkpoint, self.device)
+        if not _same_run(json.loads(state["recipe"]), asdict(self.recipe)):
+            raise InputError(
+                f"{self.checkpoint} belongs to another recipe: use another folder, or remove it to start anew."
+            )
+        self.net.load_state_dict(state["net"])
+        self.average.restore(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.earlier = state["step"], state["seconds"]
+
+    def _cast(self) -> torch.autocast:
+        return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.recipe.bfloat16)
+
+
+def _same_run(stored: dict[str, Any], asked: dict[str, Any]) -> bool:
+    """Whether a checkpoint's recipe is the one asked for, but for what may change on the way."""
+    free = ("steps", "imagery", "validation", "save_seconds", "validate_every", "validation_pairs", "start_from")
+    return all(stored.get(key) == value for key, value in json.loads(json.dumps(asked)).items() if key not in free)
+
+
+def _pace(recipe: TrainRecipe, step: int) -> float:
+    """Learning rate relative to the highest: up, level, and down along a cosine."""
+    rise = min(1.0, (step + 1) / max(1, recipe.warm_up))
+    left = (recipe.steps - step) / max(1.0, recipe.cool_down * recipe.steps)
+    return rise * (0.5 - 0.5 * math.cos(math.pi * min(1.0, left)))
+
+
+def _streams(recipe: TrainRecipe, device: str) -> tuple[Stream, list[Stream]]:
+    """The stream of the recipe, and those of smaller motions that go before it."""
+    options = recipe.stream
+    whole = Stream(Archive.load(recipe.imagery), options, recipe.seed, device)
+    largest = options.fields.largest_px
+    stages = [whole.smaller(1 + (largest - 1) * k / 5) for k in range(5)] if options.kind == "rupture" else [whole]
+    return whole, stages
+
+
+def _validation(recipe: TrainRecipe, device: str) -> Validation | None:
+    if not recipe.validation or not recipe.validation_pairs:
+        return None
+    return Validation(Archive.load(recipe.validation), recipe.validation_pairs, recipe.stream.size_px, device)
+
+
+def finished(folder: Path) -> Iterator[dict[str, Any]]:
+    """The log of a run, line by line."""
+    with open(folder / "log.jsonl") as log:
+        yield from map(json.loads, log)
