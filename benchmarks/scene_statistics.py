@@ -24,6 +24,8 @@ from terrashift.simulate.statistics import Texture, likeness, texture
 TILE_PX = 256
 TILES = 4
 """Of an image, at most, spread over it."""
+MARGIN_PX = 4
+"""Left out along the border, where the second date lacks what its offset takes away."""
 SEEDS = range(4)
 SINGLE = "single_date"
 """The folder whose files are not dates of one place."""
@@ -89,10 +91,9 @@ def laid_on(first: np.ndarray, second: np.ndarray) -> np.ndarray | None:
 def corners(image: np.ndarray) -> list[tuple[int, int]]:
     """First pixels of up to `TILES` tiles that hold data throughout, as far apart as a grid of them lies."""
     height, width = image.shape
-    if min(height, width) < TILE_PX:
+    rows, columns = (np.unique(np.linspace(MARGIN_PX, n - TILE_PX - MARGIN_PX, 3).astype(int)) for n in (height, width))
+    if min(height, width) < TILE_PX + 2 * MARGIN_PX:
         return []
-    rows = np.unique(np.linspace(0, height - TILE_PX, 3).astype(int))
-    columns = np.unique(np.linspace(0, width - TILE_PX, 3).astype(int))
     full = [(r, c) for r in rows for c in columns if usable(image[r : r + TILE_PX, c : c + TILE_PX])]
     return [full[k] for k in np.unique(np.linspace(0, len(full) - 1, TILES).astype(int))] if full else []
 

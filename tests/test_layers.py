@@ -13,7 +13,7 @@ LINES = """
 __main__
 cli
 commands
-console flags demo dataset
+console flags demo dataset training
 pipeline
 presets product report
 recipe

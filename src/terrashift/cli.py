@@ -13,6 +13,9 @@ VERBS = {
     "check": "look at two images before any work: do they line up, is there enough to match?",
     "measure": "measure ground displacement between two images",
     "recipe": "print a commented recipe to start from",
+    "train": "train a network on simulated earthquakes",
+    "simulate": "make pairs of images with exactly known displacement, from your images or none",
+    "pack": "pack imagery into one small archive, for simulate and train",
     "demo": "generate an earthquake, measure it and compare with the truth",
 }
 USAGE = """\
@@ -75,6 +78,10 @@ def _dispatch(words: list[str]) -> int:
         close = difflib.get_close_matches(verb, VERBS, 1, 0.4)
         hint = f"Did you mean `terrashift {close[0]}`?" if close else f"Verbs: {', '.join(VERBS)}."
         raise OptionError(f"there is no verb {verb!r}. {hint}")
+    if verb == "train":  # runs on machines without the libraries that the other verbs need
+        from .training import main as train
+
+        return train(rest)
     from . import commands
 
     return getattr(commands, verb)(rest)

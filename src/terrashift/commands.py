@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from . import flags
 from .console import TileProgress, out, show, tell, warn
@@ -16,6 +17,22 @@ Writes one Cloud-Optimised GeoTIFF (east, north, their errors, score, reasons) a
 a picture (.png) and a summary (.json)."""
 CHECK = "Look at two images before any work: grids, overlap, data, texture, saturation, dates, resampling, offset."
 RECIPE = "Print a recipe, every setting with its comment. Flags change what is printed."
+SIMULATE = """Make pairs of images with exactly known displacement: from one or two images of your own, from an archive,
+or, without any image, from made-up landscapes.
+
+Two images (of two dates, on one grid) give the most honest pairs: whatever differs between real dates differs in them.
+Writes a new folder of pairs with their truth, a card (card.md, card.json) and a contact sheet (contact.png)."""
+PACK = """Pack the rasters below a folder, places and dates, into one small archive for `simulate` and `train`.
+
+A place is a folder, or a file name without its date."""
+SIMULATE_SHORT = {
+    "size_px": "--size",
+    "window_px": "--window",
+    "largest": "--class",
+    "slip_m": "--slip",
+    "depth_km": "--depth",
+    "dip_deg": "--dip",
+}
 DEMO = "Generate an earthquake, measure it as a user would, and compare with the truth."
 
 
@@ -73,6 +90,92 @@ def recipe(words: Sequence[str]) -> int:
     return 0
 
 
+def simulate(words: Sequence[str]) -> int:
+    """`terrashift simulate before after -o pairs --count 100`."""
+    from .dataset import DatasetOptions, Job, Run, make_dataset
+    from .simulate.draw import DrawOptions
+
+    start = flags.Start(flags.Recipe(), "", tuple(words))
+    found, recipe = flags.parse(
+        start,
+        "simulate",
+        SIMULATE,
+        [*_simulate_arguments(), *_settings(DatasetOptions), *_settings(DrawOptions)],
+        parts=("read",),
+    )
+    draw, options = (_model(kind, found) for kind in (DrawOptions, DatasetOptions))
+    from . import __version__
+
+    job = _job(Job, found, recipe.read, draw, options)
+    command = shlex.join(["terrashift", "simulate", *words])
+    made = make_dataset(job, found.output, Run(command, str(__version__), found.overwrite, tell))
+    out(f"{made.folder}: {made.card['pairs']} pairs. Look at contact.png and card.md in it.")
+    return 0
+
+
+def _simulate_arguments() -> list[tuple[str, Any, Any]]:
+    from .simulate.places import FileOptions
+
+    plain = FileOptions(flags.Recipe().read)
+    return [
+        *_images(None),
+        _argument("output", Path, flags.REQUIRED, "Name of the new folder.", aliases=["-o"], metavar="FOLDER"),
+        _argument(
+            "archive", Path | None, None, "Draw from this archive of imagery: see `terrashift pack`.", metavar="FILE"
+        ),
+        _argument("trace", Path | None, None, "Rupture along the lines of this GeoJSON file.", metavar="FILE"),
+        _argument("place", str | None, None, "Name of the place. Default: from the names of the images."),
+        _argument("sensor", str, plain.sensor, "What took the images, for the card."),
+        _argument("licence", str, plain.licence, "Licence of the images, for the card."),
+        _flag("overwrite", "Replace a data set of the same name, or start an unfinished one again."),
+    ]
+
+
+def _job(kind: Any, found: Any, read: Any, draw: Any, options: Any) -> Any:
+    """Open what the pairs are drawn from."""
+    from .errors import OptionError
+    from .simulate.places import FileOptions, archive_or_landscapes, place_of_files, trace_on
+
+    if found.trace and (found.archive or not found.before):
+        raise OptionError("--trace lies on one image: give that image (one or two dates), and no --archive.")
+    if found.archive and found.before:
+        raise OptionError("images and --archive are two sources of pairs: give one of them.")
+    if not found.before:
+        return kind(archive_or_landscapes(found.archive, options.split), draw, options)
+    about = FileOptions(read, found.place, found.sensor, found.licence, options.split)
+    source = place_of_files(found.before, found.after, about)
+    return kind(source, draw, options, trace_on(found.trace, source.only) if found.trace else None)
+
+
+def pack(words: Sequence[str]) -> int:
+    """`terrashift pack folder -o imagery.npz`."""
+    import tyro
+
+    from .simulate.packing import About, PackOptions
+
+    folder = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(help="Folder of rasters.", metavar="FOLDER")]]
+    more = [
+        ("folder", folder, flags.REQUIRED),
+        _argument("output", Path, flags.REQUIRED, "Name of the archive.", aliases=["-o"], metavar="FILE"),
+        _argument("split", Literal["train", "validation", "test"], "train", "Split that these places belong to."),
+        _argument("without_bands", tuple[str, ...], (), "Bands to leave out, by name.", metavar="BAND"),
+        _argument("sensor", str, "unknown", "What took the images."),
+        _argument("licence", str, "unknown", "Licence of the images."),
+        _flag("overwrite", "Replace an archive of the same name."),
+    ]
+    start = flags.Start(flags.Recipe(), "", tuple(words))
+    found, _ = flags.parse(start, "pack", PACK, more, parts=())
+    from .io.atomic import check_target
+    from .simulate.packing import pack as run
+
+    check_target(found.output, found.overwrite)
+    about = (About("*", found.sensor, found.licence),)
+    archive = run(found.folder, found.output, PackOptions(found.split, found.without_bands, about), tell)
+    places = len({view.place for view in archive.views})
+    out(f"{found.output}: {len(archive.views)} views of {places} places, {found.output.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
 def demo(words: Sequence[str]) -> int:
     """`terrashift demo`."""
     start = flags.take_start(words)
@@ -106,15 +209,46 @@ def demo(words: Sequence[str]) -> int:
     return 0
 
 
-def _images() -> list[tuple[str, Any, Any]]:
+def _images(default: Any = flags.REQUIRED) -> list[tuple[str, Any, Any]]:
     """The two positional arguments that most verbs share."""
     import tyro
 
+    kind = str if default is flags.REQUIRED else str | None
+
     def image(which: str) -> Any:
         note = tyro.conf.arg(help=f"Image {which} the motion: path or URL.", metavar=which.upper())
-        return tyro.conf.Positional[Annotated[str, note]]
+        return tyro.conf.Positional[Annotated[kind, note]]
 
-    return [("before", image("before"), flags.REQUIRED), ("after", image("after"), flags.REQUIRED)]
+    return [("before", image("before"), default), ("after", image("after"), default)]
+
+
+def _settings(model: Any) -> list[tuple[str, Any, Any]]:
+    """One flag for each field of an options model."""
+    return [
+        _argument(
+            name,
+            info.annotation,
+            info.default,
+            info.description or "",
+            aliases=[SIMULATE_SHORT[name]] if name in SIMULATE_SHORT else None,
+        )
+        for name, info in model.model_fields.items()
+    ]
+
+
+def _model(model: Any, found: Any) -> Any:
+    """An options model from parsed flags; mistakes are named by their flags."""
+    from pydantic import ValidationError
+
+    from .errors import OptionError
+
+    try:
+        return model(**{name: getattr(found, name) for name in model.model_fields})
+    except ValidationError as error:
+        lines = [
+            f"--{'.'.join(map(str, e['loc'])).replace('_', '-')} is {e['input']}: {e['msg']}" for e in error.errors()
+        ]
+        raise OptionError("\n".join(lines)) from error
 
 
 def _argument(name: str, kind: Any, default: Any, text: str, **more: Any) -> tuple[str, Any, Any]:

@@ -19,13 +19,13 @@ from .io.atomic import atomic_path
 from .io.cog import blocks_of, read_field, write_field
 from .simulate.pair import SimulatedPair, simulate_pair
 from .simulate.rupture import Rupture, displacement
-from .simulate.scene import procedural_scene
+from .simulate.scene import procedural_ground
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 PIXEL_M = 10.0
-MARGIN_PX = 10  # the motion, below 1 px, the reach of the interpolation, 8 px, and one to spare
+MARGIN_PX = 4  # the motion, below 1 px, the reach of the sensor's blur, 2 px, and one to spare
 RUPTURE = Rupture(slip_m=8.0, depth_km=3.0, strike_deg=35.0, length_km=12.0)
 NEAR_PX = 16  # half of the usual window: what mixes both sides of the fault
 SLIP_PX = (20, 60)  # where the sides are read: clear of the windows that see both, and still beside the fault
@@ -47,7 +47,7 @@ def generate(folder: Path, size_px: int, seed: int) -> DemoScene:
     """Draw a landscape, break it along a fault, and write both images and the true displacement into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     grid = Grid(size_px, size_px, Affine(PIXEL_M, 0, 500_000, 0, -PIXEL_M, 4_000_000), "EPSG:32631")
-    ground = procedural_scene(size_px + 2 * MARGIN_PX, size_px + 2 * MARGIN_PX, seed)
+    ground = procedural_ground(size_px + 2 * MARGIN_PX, size_px + 2 * MARGIN_PX, seed)
     pair = simulate_pair(ground, grid, displacement(grid, RUPTURE, seed))
     files = [folder / name for name in ("before.tif", "after.tif", "truth.tif", "displacement.tif")]
     scene = DemoScene(files[0], files[1], files[2], files[3], pair)

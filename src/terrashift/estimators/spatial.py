@@ -21,6 +21,7 @@ from torch import Tensor
 from ..core.field import Flow
 from ..core.reasons import Reason
 from ..ops.box import box_sum
+from ..ops.fill import filled
 from .base import Search
 from .correlation import LOBES, Match, Places, cheapest, match_windows, paraboloid_bottom
 from .paths import Change, Labels, aggregate, settle
@@ -30,7 +31,6 @@ LEVELS = 3  # halvings of the whole-pixel lattice; below 1/8 px a paraboloid doe
 PRICE = 10 / 3  # costs per pixel of change at reg 1: puts the best regularisation at the customary 0.3
 LEAST = 0.3  # correlation below which a match is no match
 CONTEXT_PX = 64  # around a block, for its paths to settle before they count
-FILL = 33  # px around a gap that its filling comes from
 
 
 class Spatial(BaseModel, frozen=True, extra="forbid"):
@@ -147,19 +147,6 @@ class Spatial(BaseModel, frozen=True, extra="forbid"):
 def cost_of(correlation: Tensor, known: Bool[Tensor, "n n"]) -> Tensor:
     """Cost in [0, 1] of a correlation: none counts below `LEAST`, and high ones count more (Rosu et al. 2015)."""
     return torch.where(known, 1 - ((correlation - LEAST) / (1 - LEAST)).clamp_min(0) ** 2, 1.0)
-
-
-def filled(image: Float[Tensor, "height width"]) -> Float[Tensor, "height width"]:
-    """The image about its mean, gaps filled with the mean of what lies around them."""
-    have = image.isfinite()
-    if not have.any():
-        return torch.zeros_like(image)
-    image = torch.where(have, image - image[have].mean(), 0.0)
-    if have.all():
-        return image
-    padded = torch.nn.functional.pad(torch.stack([image, have.float()]), (FILL // 2,) * 4)
-    total, count = box_sum(padded, FILL)
-    return torch.where(have, image, total / count.clamp_min(1))
 
 
 def valid_share(image: Float[Tensor, "height width"], places: Places) -> Float[Tensor, "n n"]:

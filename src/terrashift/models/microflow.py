@@ -19,7 +19,9 @@ EQUATIONS = 8
 STATISTICS_PX = 4
 """Local mean and deviation are taken on a grid this much coarser."""
 LARGEST = 4.0
-"""Normalised values beyond this are cut off: lone bright roofs."""
+"""Normalised values beyond this are cut off (lone bright roofs), and steps of the flow (px)."""
+MOST_PX = 12.0
+"""No pass moves anything further than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +73,19 @@ class MicroFlow(nn.Module):
         before: Float[Tensor, "batch 1 height width"],
         after: Float[Tensor, "batch 1 height width"],
         passes: int | None = None,
+        start: Float[Tensor, "batch 2 height width"] | None = None,
     ) -> list[Estimate]:
-        """The estimate after every pass; images of any brightness and contrast, without NaN."""
+        """The estimate after every pass; images of any brightness and contrast, without NaN.
+
+        `start` is a first idea of the motion, from which the passes go on.
+        """
         count, _, height, width = before.shape
         fixed = [normalise(image) for image in _pyramid(before)]
-        flow = before.new_zeros(count, 2, height, width)
+        flow = before.new_zeros(count, 2, height, width) if start is None else start
         memory = before.new_zeros(count, self.options.channels[0], height // 4, width // 4)
         estimates = []
         for number in range(passes or self.options.passes):
-            moved = sample(after, flow) if number else after
+            moved = after if start is None and number == 0 else sample(after, flow)
             pyramid = [normalise(image) for image in _pyramid(moved)]
             change, log_scale, memory = self._once(fixed, pyramid, flow, memory)
             flow = flow + change
@@ -91,9 +97,10 @@ class MicroFlow(nn.Module):
         self, before: list[Tensor], after: list[Tensor], flow: Tensor, memory: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         full, half, quarter = (equations(a, b) for a, b in zip(before, after, strict=True))  # b 8 h w; 1/2; 1/4
-        detail = flow - _smooth(flow)  # b 2 h w
+        # bounded, as the memory is: what a pass makes of an odd pair must not grow from pass to pass
+        detail = (flow - _smooth(flow)).clamp(-LARGEST, LARGEST)  # b 2 h w
         full = pixel_unshuffle(full, 2)  # b 32 h/2 w/2
-        side = torch.cat([pixel_unshuffle(half, 2), quarter, 4 * avg_pool2d(detail, 4), memory.float()], 1)
+        side = torch.cat([pixel_unshuffle(half, 2), quarter, avg_pool2d(detail, 4), memory], 1)
         x = leaky_relu(self.stem(full) + self.side(side), 0.1)  # b 64 h/4 w/4
         seen = []
         for block in self.down:
@@ -106,7 +113,7 @@ class MicroFlow(nn.Module):
         fine = torch.cat([fine, full, pixel_unshuffle(detail, 2)], 1)  # b 32+32+8 h/2 w/2
         fine = leaky_relu(self.join(fine), 0.1)
         out = pixel_shuffle(self.head(fine), 2).float()  # b 4 h w
-        return out[:, :2], out[:, 2:], x
+        return MOST_PX * torch.tanh(out[:, :2] / MOST_PX), out[:, 2:], torch.tanh(x.float())
 
 
 class _Twice(nn.Module):

@@ -17,7 +17,7 @@ from torch import Tensor
 DENSITY = 2
 TAPS = 4
 REACH = 3
-"""Pixels of the image around the place of a sample that must exist."""
+"""Pixels of the image around a sample that must exist."""
 
 
 class Crops(NamedTuple):
@@ -37,7 +37,7 @@ def coefficients(image: Float[np.ndarray, "height width"]) -> Float[np.ndarray, 
     """Cubic B-spline coefficients of an image on a grid of twice its density, mirrored about its border.
 
     Fine sample 2k is pixel k: the result has 2 * height by 2 * width samples, the last of each line half a pixel past
-    the last pixel.
+    the last pixel. Not a number anywhere spreads everywhere.
     """
     fine = image.astype(np.float32)
     for axis in (0, 1):
@@ -50,8 +50,8 @@ def sample_moved(
 ) -> Float[Tensor, "batch height width"]:
     """Crops seen at moved places: result(p) = image(corner + p + flow(p)), flow = (x right, y down) px.
 
-    Exact at whole pixels; a frequency of up to 0.42 cycles/px is moved right to 0.0015 px, of 0.48 to 0.003. Whatever lies less than
-    `REACH` pixels from the image's border, or past it, is read at the nearest place inside.
+    Exact at whole pixels; a frequency of up to 0.42 cycles/px is moved right to 0.0015 px, of 0.48 to 0.003. Whatever
+    lies less than `REACH` pixels from the image's border, or past it, is read at the nearest place inside.
 
     Args:
         row: the coefficients of all images, flattened, one after another.
@@ -69,7 +69,7 @@ def sample_moved(
     for weight in _weights(down):
         total = torch.zeros_like(x)
         for i, share in enumerate(shares):
-            total.addcmul_(share, torch.take(row, first + i))
+            total.addcmul_(share, _take(row[i:], first))
         result.addcmul_(weight, total)
         first = first + stride
     return result
@@ -78,53 +78,57 @@ def sample_moved(
 def sample_shifted(
     row: Float[Tensor, " samples"], crops: Crops, shift: Float[Tensor, "batch 2"], size: tuple[int, int]
 ) -> Float[Tensor, "batch height width"]:
-    """Crops moved as a whole: `sample_moved` of a constant flow, at half its price or less.
+    """Crops moved as a whole: `sample_moved` of a constant flow, at a third of its price.
 
     The crop, its shift and `REACH` pixels around it must lie inside the image.
     """
     fine = DENSITY * shift
     floor = fine.floor()
-    rest = fine - floor
-    column = DENSITY * (torch.arange(size[1], device=shift.device) + _spread(crops.column)) + _spread(
-        floor[:, 0].long()
-    )
-    steps = torch.arange(size[0], device=shift.device)[:, None]
-    line = DENSITY * (steps + _spread(crops.row)) + _spread(floor[:, 1].long())
-    stride = DENSITY * _spread(crops.width)
-    first = _spread(crops.start) + (line - 1) * stride + column - 1
-    across, down = (_weights(_spread(part)) for part in (rest[:, 0], rest[:, 1]))
+    rest, (left, above) = fine - floor, floor.long().unbind(1)
+    across, down = (_weights(_spread(part)) for part in rest.unbind(1))
+    # neighbouring pixels share their samples: fetch each once
+    lines, columns = (DENSITY * (length - 1) + TAPS for length in size)
+    corner = (DENSITY * crops.row + above - 1) * DENSITY * crops.width + DENSITY * crops.column + left - 1
+    inside = torch.arange(lines, device=shift.device)[:, None] * DENSITY * _spread(crops.width)
+    block = _take(row, _spread(crops.start + corner) + inside + torch.arange(columns, device=shift.device))
+    narrow = torch.zeros(len(shift), lines, size[1], device=shift.device)
+    for i, share in enumerate(across):
+        narrow.addcmul_(share, block[:, :, i : i + DENSITY * size[1] - 1 : DENSITY])
     result = torch.zeros(len(shift), *size, device=shift.device)
     for j, weight in enumerate(down):
-        for i, share in enumerate(across):
-            result.addcmul_(weight * share, torch.take(row, first + (j * stride + i)))
+        result.addcmul_(weight, narrow[:, j : j + DENSITY * size[0] - 1 : DENSITY])
     return result
 
 
-def _finer(image: np.ndarray, axis: int) -> np.ndarray:
+def _take(row: Float[Tensor, " samples"], index: Int[Tensor, "batch height width"]) -> Tensor:
+    # several times faster on a CPU than torch.take
+    return row.index_select(0, index.flatten()).reshape(index.shape)
+
+
+def _finer(image: Float[np.ndarray, "height width"], axis: int) -> Float[np.ndarray, "fine_height fine_width"]:
     """Double the density along one axis and turn samples into coefficients, both in the cosine transform.
 
     The samples half a pixel on follow from cos(a + b) = cos a cos b - sin a sin b, by one more cosine and one sine
     transform.
     """
     length = image.shape[axis]
-    waves = fft.dct(image, type=2, axis=axis)
+    waves = np.asarray(fft.dct(image, type=2, axis=axis))
     shape = [1, 1]
     shape[axis] = length
     turns = np.arange(length).reshape(shape) / (2 * length)  # cycles per pixel
     waves = waves / ((2 + np.cos(2 * np.pi * turns / DENSITY)) / 3).astype(image.dtype)  # the spline's own response
-    even = fft.idct(waves, type=2, axis=axis)
+    even = np.asarray(fft.idct(waves, type=2, axis=axis))
     sine, cosine = (waves * wave(np.pi * turns).astype(image.dtype) for wave in (np.sin, np.cos))
-    shifted = np.roll(sine, -1, axis)
-    odd = fft.idct(cosine, type=2, axis=axis) - _sines(shifted, axis)
+    odd = np.asarray(fft.idct(cosine, type=2, axis=axis)) - _sines(np.roll(sine, -1, axis), axis)
     doubled = np.stack([even, odd], axis + 1)
     return doubled.reshape([DENSITY * n if k == axis else n for k, n in enumerate(image.shape)])
 
 
-def _sines(waves: np.ndarray, axis: int) -> np.ndarray:
+def _sines(waves: Float[np.ndarray, "height width"], axis: int) -> Float[np.ndarray, "height width"]:
     """The sine counterpart of the inverse cosine transform; `waves` starts at the first frequency above zero."""
     kept = waves.copy()
     kept[tuple(slice(-1, None) if k == axis else slice(None) for k in (0, 1))] = 0
-    return fft.idst(kept, type=2, axis=axis)
+    return np.asarray(fft.idst(kept, type=2, axis=axis))
 
 
 def _spread(values: Tensor) -> Tensor:

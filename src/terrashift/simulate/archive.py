@@ -10,9 +10,9 @@ import json
 import lzma
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -25,6 +25,16 @@ LOCAL_PX = 9
 FINENESS = 0.16
 """Distance of two levels, in usual local deviations."""
 XZ = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 4, "lp": 0, "pb": 0}]
+DAMAGE = (
+    zipfile.BadZipFile,
+    lzma.LZMAError,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+    RuntimeError,  # of zipfile: a password, an unknown compression
+)
+"""What reading may raise on a file that is something else, or was cut or changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +49,13 @@ class View:
     licence: str
     pixel_m: float
     dates: tuple[str, ...]
-    shifts: tuple[tuple[float, float], ...] = field(default=())
-    """(x right, y down) px of each date: the ground at p on the first date is at p + shift there. Zero for the first."""
-    height: int = 0
-    width: int = 0
+    shifts: tuple[tuple[float, float], ...]
+    """(x right, y down) px of each date: the ground at p on the first date is at p + shift there. The first has 0."""
+    height: int
+    width: int
+    """Of the images of all dates, px."""
+    source: str = "unknown"
+    """Where the images come from."""
 
 
 class Levels(NamedTuple):
@@ -77,35 +90,38 @@ class Archive:
         try:
             with zipfile.ZipFile(path) as file:
                 index = json.loads(file.read("index.json"))
-                if index.get("format") != FORMAT:
-                    raise InputError(f"{path} is of the format {index.get('format')!r}, not {FORMAT!r}: pack it anew.")
-                views = tuple(_view(entry["view"]) for entry in index["views"])
-                pixels = tuple(
-                    tuple(_unpack(file, entry, number, k) for k in range(len(entry["levels"])))
-                    for number, entry in enumerate(index["views"])
-                )
+                found = index["format"]
+                entries = index["views"] if found == FORMAT else []
+                views = [_view(entry["view"]) for entry in entries]
+                pixels = [
+                    tuple(_unpack(file, view, number, k, levels) for k, levels in enumerate(entry["levels"]))
+                    for number, (view, entry) in enumerate(zip(views, entries, strict=True))
+                ]
         except FileNotFoundError as error:
             raise InputError(
                 f"{path} does not exist: pack imagery first, `terrashift pack FOLDER -o {path}`."
             ) from error
-        except (zipfile.BadZipFile, KeyError, lzma.LZMAError, EOFError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
+        except OSError as error:
+            raise InputError(f"{path} cannot be read ({error.strerror or error}): give the name of a file.") from error
+        except DAMAGE as error:
             raise InputError(
                 f"{path} is no imagery archive, or a damaged one ({error}): pack or copy it anew."
             ) from error
-        return cls(views, pixels)
+        if found != FORMAT:
+            raise InputError(f"{path} is of the format {found!r}, not {FORMAT!r}: pack it anew.")
+        return cls._checked(views, pixels)
 
     def save(self, path: str | Path) -> None:
-        """Write the archive; see `io.atomic.atomic_path` for a name that is safe to write to."""
+        """Write the archive, the same bytes each time; for a name that is safe to write to see `io.atomic`."""
         entries = []
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
             for number, (view, images) in enumerate(zip(self.views, self.pixels, strict=True)):
                 for k, image in enumerate(images):
-                    file.writestr(_member(number, k), _pack(image.level))
+                    # a bare ZipInfo has a fixed date
+                    file.writestr(zipfile.ZipInfo(_member(number, k)), _pack(image.level))
                 levels = [(image.middle, image.scale, image.step) for image in images]
                 entries.append({"view": asdict(view), "levels": levels})
-            file.writestr("index.json", json.dumps({"format": FORMAT, "views": entries}))
+            file.writestr(zipfile.ZipInfo("index.json"), json.dumps({"format": FORMAT, "views": entries}))
 
     def only(self, split: str) -> Archive:
         """The views of one split."""
@@ -114,13 +130,68 @@ class Archive:
 
     @staticmethod
     def of(views: Iterable[tuple[View, Sequence[Float[np.ndarray, "height width"]]]]) -> Archive:
-        """Round images, all of finite numbers, to levels."""
+        """Round images to levels.
+
+        Raises:
+            InputError: where a view's images are not of its size or not as many as its dates and shifts, or hold
+                numbers that are not finite.
+        """
         found = [(view, tuple(to_levels(image) for image in images)) for view, images in views]
-        return Archive(tuple(view for view, _ in found), tuple(images for _, images in found))
+        return Archive._checked([view for view, _ in found], [images for _, images in found])
+
+    @classmethod
+    def _checked(cls, views: Sequence[View], pixels: Sequence[tuple[Levels, ...]]) -> Archive:
+        for view, images in zip(views, pixels, strict=True):
+            if not images or not len(images) == len(view.dates) == len(view.shifts):
+                raise InputError(
+                    f"{view.name} has {len(images)} images, {len(view.dates)} dates and {len(view.shifts)} shifts: "
+                    "each date takes one of both."
+                )
+            shapes = {image.level.shape for image in images}
+            if shapes != {(view.height, view.width)}:
+                raise InputError(
+                    f"{view.name} is {view.height} x {view.width} px, its images are {sorted(shapes)}: cut them to one "
+                    "size."
+                )
+        return cls(tuple(views), tuple(pixels))
+
+
+def card(archive: Archive) -> dict[str, Any]:
+    """What an archive holds, place by place, as plain values: the part of a data card that the pixels cannot tell."""
+    places: dict[tuple[str, ...], dict[str, Any]] = {}
+    for view in archive.views:
+        facts = {key: getattr(view, key) for key in ("place", "split", "sensor", "licence", "source")}
+        place = places.setdefault(tuple(facts.values()), {**facts, "pixels": 0, "dates": [], "views": []})
+        place["pixels"] += view.height * view.width * len(view.dates)
+        place["dates"] = sorted({*place["dates"], *view.dates})
+        place["views"].append(
+            {
+                "name": view.name,
+                "band": view.band,
+                "size_px": [view.height, view.width],
+                "pixel_m": view.pixel_m,
+                "shifts_px": {date: list(xy) for date, xy in zip(view.dates, view.shifts, strict=True)},
+            }
+        )
+    return {
+        "format": FORMAT,
+        "pixels": sum(place["pixels"] for place in places.values()),
+        "images": sum(len(view.dates) for view in archive.views),
+        "pairs_of_dates": sum(len(view.dates) * (len(view.dates) - 1) // 2 for view in archive.views),
+        "sensors": sorted({view.sensor for view in archive.views}),
+        "licences": sorted({view.licence for view in archive.views}),
+        "places": list(places.values()),
+    }
 
 
 def to_levels(image: Float[np.ndarray, "height width"]) -> Levels:
-    """Round an image to 256 levels or fewer."""
+    """Round an image to 256 levels or fewer.
+
+    Raises:
+        InputError: where it holds numbers that are not finite.
+    """
+    if not np.isfinite(image).all():
+        raise InputError("an image with missing or infinite numbers cannot be packed: cut or fill the gaps first.")
     middle = float(np.median(image))
     scale = 4 * max(_usual_deviation(image), 1e-6 * (abs(middle) + 1e-6))
     bent = np.arcsinh((image - middle) / scale)
@@ -149,14 +220,14 @@ def _pack(level: UInt8[np.ndarray, "height width"]) -> bytes:
     return lzma.compress(steps.tobytes(), lzma.FORMAT_RAW, filters=XZ)
 
 
-def _unpack(file: zipfile.ZipFile, entry: dict, number: int, date: int) -> Levels:
-    height, width = entry["view"]["height"], entry["view"]["width"]
+def _unpack(file: zipfile.ZipFile, view: View, number: int, date: int, levels: Sequence[float]) -> Levels:
     raw = lzma.decompress(file.read(_member(number, date)), lzma.FORMAT_RAW, filters=XZ)
-    steps = np.frombuffer(raw, np.uint8).reshape(height, width).copy()
+    steps = np.frombuffer(raw, np.uint8).reshape(view.height, view.width).copy()
     steps[:, 0] = np.cumsum(steps[:, 0], dtype=np.uint8)
-    return Levels(np.cumsum(steps, axis=1, dtype=np.uint8), *entry["levels"][date])
+    middle, scale, step = levels
+    return Levels(np.cumsum(steps, axis=1, dtype=np.uint8), middle, scale, step)
 
 
-def _view(entry: dict) -> View:
-    shifts = tuple((x, y) for x, y in entry.pop("shifts"))
+def _view(entry: dict[str, Any]) -> View:
+    shifts = tuple((x, y) for x, y in entry["shifts"])
     return View(**{**entry, "dates": tuple(entry["dates"]), "shifts": shifts})

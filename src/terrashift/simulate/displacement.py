@@ -19,7 +19,7 @@ class Displacement(NamedTuple):
     trace: Bool[Tensor, "height width"]
     """True on pixels, of either side, that have one of their four neighbours across a rupture."""
     lines: tuple[Float[Tensor, "_ 2"], ...]
-    """One line per segment: its trace as (x, y) in the grid's CRS (pixel corners without one), from tip to tip, reaching
-    past the grid."""
+    """One line per segment: its trace as (x, y) in the grid's CRS (pixel corners without one), from tip to tip. Lines
+    reach past the grid."""
     slips: tuple[Float[Tensor, " _"], ...]
     """Slip along the trace at each point of each line, m: positive is right-lateral, negative left-lateral."""

@@ -1,10 +1,9 @@
 """Cut a fault segment into triangles: as wide as a pixel along its trace, kilometres at depth, coarser from afar.
 
 The segment is a row of cells at each level. Cells of level 0 lie at the surface, those of each further level below,
-twice as wide and twice as high, so that a cell is about as large as it is deep. A *lump* is a cell of some level
-together with all that lie above it, as one flat cell up to the surface with their mean slip: what they look like from
-afar. Any mixture of cells and lumps that covers the segment is watertight. So it bounds the same dislocation, and
-ground outside the slivers between two such surfaces moves alike (Burgers 1939), as far as the slip is the same.
+twice as wide and twice as high, so that a cell is about as large as it is deep; together they leave no gap. A *lump* is
+what a cell and all that lie above it look like from afar: one flat cell from the surface down, with the same moment
+(slip times area) about the same centre.
 """
 
 from __future__ import annotations
@@ -37,16 +36,22 @@ class Mesh:
 
     trace: Float[np.ndarray, "points 2"]
     """Corners of the cells of level 0 at the surface."""
-    slip: Vectors
+    slip: Float[np.ndarray, "points 3"]
     """Slip at each point of `trace`: motion of the right-hand side, seen along the trace, less that of the left."""
+    lateral: Float[np.ndarray, " points"]
+    """The part of `slip` along the trace, positive where right-lateral."""
     leaning: Float[np.ndarray, " 3"]
     """Way along the dip for one metre of depth."""
     depths: Float[np.ndarray, " edges"]
     """Upper edge of level 0, 1, ..., and the lower edge of the last."""
-    cell_slip: tuple[Vectors, ...]
+    cell_slip: tuple[Float[np.ndarray, "_ 3"], ...]
     """For each level, the slip of its cells."""
-    lump_slip: tuple[Vectors, ...]
-    """For each level, the slip of its lumps: the mean over their area."""
+    lump_slip: tuple[Float[np.ndarray, "_ 3"], ...]
+    """For each level, the slip of its lumps."""
+    lump_foot: tuple[Float[np.ndarray, " _"], ...]
+    """For each level, the depth of the lower edge of its lumps."""
+    lump_shift: tuple[Float[np.ndarray, " _"], ...]
+    """For each level, how far its lumps are moved along the trace, as a share of their width."""
 
     @property
     def levels(self) -> int:
@@ -65,25 +70,26 @@ class Mesh:
 
     def lumps(self, level: int, which: Cells) -> Float[np.ndarray, "triangles 3 3"]:
         """Triangles of lumps, in their order, two for each."""
-        step = 2**level
-        foot = self.depths[level + 1]
-        left, right = self._at(which * step, 0.0), self._at((which + 1) * step, 0.0)
-        left_foot, right_foot = self._at(which * step, foot), self._at((which + 1) * step, foot)
+        left, left_foot, right, right_foot = self._lump_corners(level, which)
         return _triangles((left, left_foot, right), (right, left_foot, right_foot))
 
     def around_cells(self, level: int, which: Cells) -> Spheres:
         """Balls around cells."""
-        return self._around(level, which, self.depths[level])
+        step = 2**level
+        edges = self.depths[level], self.depths[level + 1]
+        return _around([self._at(which * step + k, depth) for k in (0, step) for depth in edges])
 
     def around_lumps(self, level: int, which: Cells) -> Spheres:
         """Balls around lumps."""
-        return self._around(level, which, 0.0)
+        return _around(self._lump_corners(level, which))
 
-    def _around(self, level: int, which: Cells, top: float) -> Spheres:
-        step, foot = 2**level, self.depths[level + 1]
-        corners = [self._at(which * step + k, depth) for k in (0, step) for depth in (top, foot)]
-        centre = sum(corners) / 4
-        return Spheres(centre, np.max([np.linalg.norm(corner - centre, axis=1) for corner in corners], axis=0))
+    def _lump_corners(self, level: int, which: Cells) -> list[Vectors]:
+        """At the surface and at the lower edge, of the first and of the second side."""
+        step = 2**level
+        first, second = self._at(which * step, 0.0), self._at((which + 1) * step, 0.0)
+        shift = self.lump_shift[level][which, None] * (second - first)
+        down = self.lump_foot[level][which, None] * self.leaning
+        return [first + shift, first + shift + down, second + shift, second + shift + down]
 
     def _at(self, point: Cells, depth: float) -> Vectors:
         surface = np.column_stack([self.trace[point], np.zeros(len(point))])
@@ -114,11 +120,41 @@ def cut(segment: Segment, finest_m: float) -> Mesh:
         toward = direction[:-1].reshape(len(middle), -1, 3).mean(1)
         down = (depths[level] + depths[level + 1]) / 2 / segment.depth_m
         cells.append(slip_at(segment.slip_m, middle, down)[:, None] * toward)
-        above = lumps[-1].reshape(len(middle), 2, 3).mean(1) if level else cells[-1]
-        share = depths[level] / depths[level + 1]  # of a lump's area, above its lowest cell
-        lumps.append(share * above + (1 - share) * cells[-1])
-    surface = slip_at(segment.slip_m, along, depths[1] / 2 / segment.depth_m)[:, None] * direction
-    return Mesh(trace, surface, leaning, depths, tuple(cells), tuple(lumps))
+        lumps.append(_lump(cells[-1], depths[level : level + 2], lumps[-1] if lumps else None))
+    size = slip_at(segment.slip_m, along, depths[1] / 2 / segment.depth_m)
+    lateral = -math.cos(math.radians(segment.rake_deg)) * size
+    slip, foot, shift = zip(*lumps, strict=True)
+    return Mesh(trace, size[:, None] * direction, lateral, leaning, depths, tuple(cells), slip, foot, shift)
+
+
+class _Lumps(NamedTuple):
+    """The lumps of one level: see `Mesh`."""
+
+    slip: Vectors
+    foot: Float[np.ndarray, " cells"]
+    shift: Float[np.ndarray, " cells"]
+
+
+def _lump(slip: Vectors, edges: Float[np.ndarray, " 2"], above: _Lumps | None) -> _Lumps:
+    """Cells between two depths as one with the pairs of lumps above them: the sum of the moments, at their mean place."""
+    if above is None:
+        return _Lumps(slip, np.full(len(slip), edges[1]), np.zeros(len(slip)))
+    high = edges[1] - edges[0]
+    over = above.slip * above.foot[:, None] / 2  # per width of the cell below, which is two of theirs
+    moments = np.stack([slip * high, over[::2], over[1::2]])
+    weight = np.linalg.norm(moments, axis=2)
+    whole = weight.sum(0)
+    still = whole == 0
+    weight, whole = np.where(still, 1.0, weight), np.where(still, 3.0, whole)
+    depth = np.stack([np.full(len(slip), edges.mean()), above.foot[::2] / 2, above.foot[1::2] / 2])
+    place = np.stack([np.zeros(len(slip)), above.shift[::2] / 2 - 0.25, above.shift[1::2] / 2 + 0.25])
+    foot = 2 * (weight * depth).sum(0) / whole
+    return _Lumps(moments.sum(0) / foot[:, None], foot, (weight * place).sum(0) / whole)
+
+
+def _around(corners: list[Vectors]) -> Spheres:
+    centre = np.mean(corners, axis=0)
+    return Spheres(centre, np.max([np.linalg.norm(corner - centre, axis=1) for corner in corners], axis=0))
 
 
 def _slip_direction(segment: Segment, coarse: np.ndarray, along: np.ndarray) -> Vectors:

@@ -27,11 +27,13 @@ class Misregistration(NamedTuple):
     """Robust deviation (1.4826 MAD) of the windows about it, px: local offsets and noise."""
     matched: float
     """Share of the windows that match."""
+    count: int = 0
+    """Windows that match."""
 
     @property
     def error(self) -> float:
-        """Rough standard error of `xy`, px, were the windows independent."""
-        return math.hypot(*self.spread)
+        """Rough standard error of `xy`, px: that of a median, four windows that overlap by half counted as one."""
+        return 1.25 * math.hypot(*self.spread) / math.sqrt(max(1.0, self.count / 4))
 
 
 def misregistration(
@@ -59,7 +61,7 @@ def misregistration(
     spread = 1.4826 * (clear - middle).abs().quantile(0.5, dim=0)
     x, y = middle.tolist()
     wide, high = spread.tolist()
-    return Misregistration((x, y), (wide, high), len(clear) / len(windows))
+    return Misregistration((x, y), (wide, high), len(clear) / len(windows), len(clear))
 
 
 def _starts(length: int, side: int) -> list[int]:

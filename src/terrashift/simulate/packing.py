@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import yaml
 from jaxtyping import Bool, Float
+from scipy import ndimage
 
 from ..core.grid import Grid
-from ..errors import InputError
+from ..errors import InputError, OptionError
 from ..io.atomic import atomic_path
-from ..io.raster import Raster, ReadOptions, open_raster
+from ..io.bands import Band, list_bands
+from ..io.raster import Raster, ReadOptions, explained, open_dataset, open_raster
 from .archive import Archive, View
 from .misregistration import misregistration
 
@@ -28,16 +32,64 @@ MASKS = ("original", "mask", "qa", "valid", "cloud")
 """Bands with these names are no imagery."""
 LARGEST_BYTES = 40 * 2**20
 SUFFIXES = (".tif", ".tiff", ".jp2", ".img", ".vrt")
+DATE = re.compile(r"[-_]?(?<!\d)(\d{4}-\d{2}-\d{2}|\d{8}(T\d{6})?|date\d+)(?!\d)")
+COLOURS = ("red", "green", "blue")
+SPECK_PX = 8
+"""Largest gap that is filled; around a larger one the image is cut."""
+UNKNOWN = "unknown"
+
+
+class About(NamedTuple):
+    """What is known of some views beyond what their files tell."""
+
+    views: str
+    """Names of the views (`place/file band`), with `*` for anything."""
+    sensor: str
+    licence: str
+    source: str = UNKNOWN
 
 
 class PackOptions(NamedTuple):
     """What is taken from a folder."""
 
     split: str = "train"
-    sensor: str = "unknown"
-    licence: str = "unknown"
     without_bands: tuple[str, ...] = ()
     """Bands to leave out, by name; where several bands tell much the same, one does."""
+    about: tuple[About, ...] = ()
+    """The first whose pattern fits a view tells of it."""
+
+
+def read_about(path: str | Path) -> tuple[About, ...]:
+    """Read what is known of views: a YAML list, each entry with `views`, `sensor`, `licence` and perhaps `source`.
+
+    `views` is one pattern or a list of them.
+
+    Raises:
+        InputError: no such file, or no such list.
+        OptionError: an entry with other keys, or values that are no text.
+    """
+    try:
+        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: recipes/train/imagery.yaml is an example.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not YAML: {error}") from error
+    if not isinstance(entries, list):
+        raise InputError(f"{path} holds no list: each entry starts with `- views: PATTERN`.")
+    return tuple(
+        about for number, entry in enumerate(entries, 1) for about in _entry(entry, f"entry {number} of {path}")
+    )
+
+
+def _entry(entry: Any, where: str) -> Iterator[About]:
+    if not isinstance(entry, dict) or not {"views", "sensor", "licence"} <= set(entry) <= set(About._fields):
+        raise OptionError(f"{where} is {entry!r}: it takes {', '.join(About._fields)}.")
+    patterns = entry["views"] if isinstance(entry["views"], list) else [entry["views"]]
+    for pattern in patterns:
+        about = About(**{**entry, "views": pattern})
+        if not all(isinstance(text, str) for text in about):
+            raise OptionError(f"{where} is {entry!r}: put its values in quotes.")
+        yield about
 
 
 def pack(
@@ -47,23 +99,35 @@ def pack(
 
     Dates of one place on one grid become one view per band, shifted against each other by what phase correlation
     finds; dates that match nowhere, or are apart by more than 3 px, become views of their own. Of images with gaps
-    the largest whole rectangle is kept.
+    (no data, or zero) the largest whole rectangle is kept.
+
+    Args:
+        folder: where rasters are looked for, below it too.
+        path: the archive, replaced where it exists.
+        options: what is taken, and what is known of it.
+        tell: called with a line about each thing left out or taken apart.
 
     Raises:
-        InputError: where nothing usable is found.
+        InputError: where nothing usable is found, a raster is damaged, or the archive would be too large.
         OutputError: where the archive cannot be written.
     """
     views = [view for group in _groups(Path(folder)) for view in _views(group, options, tell)]
     if not views:
-        raise InputError(f"{folder} holds no raster of {LEAST_SIDE_PX} px a side or more ({', '.join(SUFFIXES)}).")
+        raise InputError(
+            f"{folder} holds no raster of {LEAST_SIDE_PX} px a side or more without gaps ({', '.join(SUFFIXES)}): "
+            "give another folder."
+        )
+    unknown = sorted({view.place for view, _ in views if view.licence == UNKNOWN})
+    if unknown:
+        tell(f"licence unknown: {', '.join(unknown)}")
     archive = Archive.of(views)
     with atomic_path(path) as temporary:
         archive.save(temporary)
         size = temporary.stat().st_size
         if size > LARGEST_BYTES:
             raise InputError(
-                f"the archive would take {size / 2**20:.1f} MiB, more than {LARGEST_BYTES / 2**20:.0f}: leave out bands "
-                "or places."
+                f"the archive would take {size / 2**20:.1f} MiB, more than {LARGEST_BYTES / 2**20:.0f}: leave out "
+                "bands or places."
             )
     return archive
 
@@ -72,42 +136,52 @@ class _Date(NamedTuple):
     """One file of a place."""
 
     raster: Raster
-    bands: tuple[str, ...]
+    bands: tuple[tuple[int, str], ...]
+    """Numbers and names of those that hold imagery."""
     label: str
 
 
-def _groups(folder: Path) -> Iterator[tuple[str, list[_Date]]]:
-    """Files of one place that share a grid, by the name of the place."""
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    places: dict[str, list[list[_Date]]] = {}
-    for file in files:
-        place = file.parent.name if file.parent != folder else ""
-        stem = re.sub(r"[-_]?(\d{4}-?\d{2}-?\d{2}|date\d)$", "", file.stem)
-        name = f"{place}/{stem}" if place else stem
+class _Group(NamedTuple):
+    """Dates of one place on one grid."""
+
+    place: str
+    name: str
+    dates: list[_Date]
+
+
+def _groups(folder: Path) -> list[_Group]:
+    """Files below a folder that show one place on one grid, in the order of their names."""
+    found: dict[str, list[_Group]] = {}
+    for file in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+        stem = DATE.sub("", file.stem)
+        place = file.parent.relative_to(folder).as_posix() if file.parent != folder else stem or file.stem
+        name = "/".join(part for part in (place if file.parent != folder else "", stem) if part) or place
         date = _open(file)
-        groups = places.setdefault(name, [])
+        groups = found.setdefault(name, [])
         for group in groups:
-            if _one_grid(group[0].raster.grid, date.raster.grid) and group[0].bands == date.bands:
-                group.append(date)
+            first = group.dates[0]
+            if _one_grid(first.raster.grid, date.raster.grid) and first.bands == date.bands:
+                group.dates.append(date)
                 break
         else:
-            groups.append([date])
-    for name, groups in places.items():
-        for number, group in enumerate(groups):
-            yield f"{name}#{number}" if number else name, group
+            groups.append(_Group(place, f"{name}#{len(groups)}" if groups else name, [date]))
+    return [group for groups in found.values() for group in groups]
 
 
 def _open(file: Path) -> _Date:
-    import rasterio
-
-    with rasterio.open(file) as dataset:
-        names = tuple(name or str(k + 1) for k, name in enumerate(dataset.descriptions))
-    raster = open_raster(str(file), ReadOptions(band="1"))
+    with explained(str(file)), open_dataset(str(file)) as dataset:
+        bands = tuple((band.number, _name(band)) for band in list_bands(dataset) if not band.is_alpha)
+    raster = open_raster(str(file), ReadOptions(band=str(bands[0][0]) if bands else "1"))
     label = raster.date.date().isoformat() if raster.date else file.stem.rsplit("_", 1)[-1]
-    return _Date(raster, names, label)
+    return _Date(raster, tuple((number, name) for number, name in bands if name.lower() not in MASKS), label)
+
+
+def _name(band: Band) -> str:
+    return band.description or (band.colour if band.colour in COLOURS else str(band.number))
 
 
 def _one_grid(first: Grid, second: Grid) -> bool:
+    """Whether two grids differ by a few pixels at most; without a CRS their sizes alone tell."""
     if first.crs != second.crs or any(
         abs(a - b) > SAME_PLACE_PX for a, b in zip(first.shape, second.shape, strict=True)
     ):
@@ -117,32 +191,38 @@ def _one_grid(first: Grid, second: Grid) -> bool:
     return same_size and (first.crs is None or max(abs(column), abs(row)) < SAME_PLACE_PX)
 
 
-def _views(
-    group: tuple[str, list[_Date]], options: PackOptions, tell: Callable[[str], None]
-) -> Iterator[tuple[View, list[np.ndarray]]]:
-    name, dates = group
-    if min(dates[0].raster.grid.shape) < LEAST_SIDE_PX:
+def _views(group: _Group, options: PackOptions, tell: Callable[[str], None]) -> Iterator[tuple[View, list[np.ndarray]]]:
+    """Views of a place, one per band and set of dates that match each other, with their images."""
+    place, name, dates = group
+    grid = dates[0].raster.grid
+    if min(grid.shape) < LEAST_SIDE_PX:
         tell(f"left out: {name} is smaller than {LEAST_SIDE_PX} px")
         return
-    for number, band in enumerate(dates[0].bands, 1):
-        if band in options.without_bands or band.lower() in MASKS:
+    for number, band in dates[0].bands:
+        if band in options.without_bands:
             continue
         images = _cut_to_whole([_read(date, number) for date in dates])
         if min(images[0].shape) < LEAST_SIDE_PX:
             tell(f"left out: {name} {band} has gaps everywhere")
             continue
-        pixel_m = dates[0].raster.grid.pixel_size[0] if dates[0].raster.grid.crs else 0.0
-        place = name.split("/")[0].split("#")[0]
-        shape = images[0].shape
-        view = View(f"{name} {band}", place, band, options.split, options.sensor, options.licence, pixel_m, ())
-        view = replace(view, height=shape[0], width=shape[1])
+        about = _about(f"{name} {band}", options.about)
+        facts = {"sensor": about.sensor, "licence": about.licence, "source": about.source, "split": options.split}
+        height, width = images[0].shape
+        pixel_m = grid.pixel_size[0] if grid.crs else 0.0
+        view = View(
+            f"{name} {band}", place, band, **facts, pixel_m=pixel_m, dates=(), shifts=(), height=height, width=width
+        )
         yield from _by_shift(view, dates, images, tell)
+
+
+def _about(name: str, known: tuple[About, ...]) -> About:
+    return next((about for about in known if fnmatch.fnmatchcase(name, about.views)), About("*", UNKNOWN, UNKNOWN))
 
 
 def _by_shift(
     view: View, dates: list[_Date], images: list[np.ndarray], tell: Callable[[str], None]
 ) -> Iterator[tuple[View, list[np.ndarray]]]:
-    """One view of the dates that match the first, and one of each other date."""
+    """One view of the dates that match the first, after one of each other date."""
     together, shifts, labels = [images[0]], [(0.0, 0.0)], [dates[0].label]
     for date, image in zip(dates[1:], images[1:], strict=True):
         found = misregistration(torch.from_numpy(images[0]), torch.from_numpy(image))
@@ -151,7 +231,11 @@ def _by_shift(
             shifts.append(found.xy)
             labels.append(date.label)
         else:
-            tell(f"{view.name} {date.label} does not match the first date ({found}): kept by itself")
+            x, y = found.xy
+            tell(
+                f"{view.name} {date.label} kept by itself: {found.matched:.0%} of it match the first date, "
+                f"({x:.2f}, {y:.2f}) px away"
+            )
             yield replace(view, name=f"{view.name} {date.label}", dates=(date.label,), shifts=((0.0, 0.0),)), [image]
     yield replace(view, dates=tuple(labels), shifts=tuple(shifts)), together
 
@@ -164,24 +248,26 @@ def _read(date: _Date, number: int) -> Float[np.ndarray, "height width"]:
 
 
 def _cut_to_whole(images: list[np.ndarray]) -> list[np.ndarray]:
-    """The largest rectangle that is whole in all images, which may differ in size by a pixel or two."""
+    """The largest rectangle that is whole in all images, which may differ in size by a few pixels."""
     height, width = (min(image.shape[k] for image in images) for k in (0, 1))
-    images = [image[:height, :width] for image in images]
-    whole = np.isfinite(images).all(0)
-    single = _fill_specks(images, whole)
-    rows, columns = largest_rectangle(np.isfinite(single).all(0))
-    return [np.ascontiguousarray(image[rows, columns]) for image in single]
+    stack = _fill_specks(np.stack([image[:height, :width] for image in images]))
+    rows, columns = largest_rectangle(_whole(stack))
+    return [np.ascontiguousarray(image[rows, columns]) for image in stack]
 
 
-def _fill_specks(images: list[np.ndarray], whole: Bool[np.ndarray, "height width"]) -> list[np.ndarray]:
-    """Single missing pixels take the value of the pixel to their left, so that they do not cost a whole row."""
-    from scipy import ndimage
+def _fill_specks(images: Float[np.ndarray, "date height width"]) -> Float[np.ndarray, "date height width"]:
+    """A few missing pixels take the value of the nearest whole one, so that they do not cost a whole row."""
+    gap = ~_whole(images)
+    if gap.all():
+        return images
+    label = np.asarray(ndimage.label(gap)[0], int)  # pyright: ignore[reportIndexIssue]
+    speck = (np.bincount(label.ravel()) <= SPECK_PX)[label] & gap
+    row, column = np.asarray(ndimage.distance_transform_edt(gap, return_distances=False, return_indices=True))
+    return np.where(speck, images[:, row, column], images)
 
-    size = ndimage.label(~whole)
-    counts = np.bincount(size[0].ravel())
-    speck = (counts < 9)[size[0]] & ~whole
-    nearest = ndimage.distance_transform_edt(~whole, return_distances=False, return_indices=True)
-    return [np.where(speck, image[tuple(nearest)], image) for image in images]
+
+def _whole(images: Float[np.ndarray, "date height width"]) -> Bool[np.ndarray, "height width"]:
+    return np.asarray(np.isfinite(images).all(0))
 
 
 def largest_rectangle(good: Bool[np.ndarray, "height width"]) -> tuple[slice, slice]:

@@ -6,14 +6,14 @@ Every part has its own switch; all work on batches, on any device. Images count 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import pad
 
-from ..ops.random import Random
+from ..ops.random import Random, waves
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +29,25 @@ class Radiometry:
     sun: float = 0.4
     """Largest relative brightening or darkening of slopes by another sun, on a made-up relief."""
     mtf_px: float = 0.6
-    """Largest further blur: standard deviation, px."""
+    """Largest further blur: standard deviation of the Gaussian, taken at whole pixels, px."""
     noise: float = 0.15
     """Largest deviation of the sensor's noise."""
     clouds: float = 0.1
     """Share of the images that have clouds and their shadows."""
 
 
-OFF = Radiometry(gain=0, haze=0, change=0, sun=0, mtf_px=0, noise=0, clouds=0)
-SENSOR_ONLY = Radiometry(gain=0.1, haze=0, change=0, sun=0, mtf_px=0.4, noise=0.08, clouds=0.03)
+OFF = Radiometry(gain=0.0, haze=0.0, change=0.0, sun=0.0, mtf_px=0.0, noise=0.0, clouds=0.0)
+SENSOR_ONLY = replace(OFF, gain=0.1, mtf_px=0.4, noise=0.08, clouds=0.03)
 """For images of two real dates, which differ in all the rest by themselves."""
 
 
 def alter(
     image: Float[Tensor, "batch height width"], radiometry: Radiometry, random: Random
 ) -> Float[Tensor, "batch height width"]:
-    """The image as it might be on another date: ground first, then air, then sensor."""
+    """The image as it might be on another date: ground first, then air, then sensor. Nothing in it moves.
+
+    Each image of the batch changes by its own numbers, whatever the rest of the batch.
+    """
     if radiometry.change:
         image = _change(image, radiometry.change, random.split("change"))
     if radiometry.sun:
@@ -65,8 +68,8 @@ def alter(
 
 def _change(image: Tensor, most: float, random: Random) -> Tensor:
     """Patches between a few and some tens of pixels grow brighter or darker, with more or less contrast."""
-    level = _waves(random, "patches", image.shape[-2:], 24)
-    other = _waves(random, "kinds", image.shape[-2:], 10)
+    level = _waves(image, random, "patches", 24)
+    other = _waves(image, random, "kinds", 10)
     patch = torch.sigmoid(12 * (level + 0.5 * other - 0.6))
     strength = _wide(random.uniform("strength", low=-most, high=most))
     return image * (1 + strength * patch) + 2 * _wide(random.uniform("bright", low=-most, high=most)) * patch
@@ -74,7 +77,7 @@ def _change(image: Tensor, most: float, random: Random) -> Tensor:
 
 def _relight(image: Tensor, most: float, random: Random) -> Tensor:
     """Slopes toward the new sun brighten."""
-    relief = _waves(random, "relief", image.shape[-2:], 20) + 0.5 * _waves(random, "ridges", image.shape[-2:], 48)
+    relief = _waves(image, random, "relief", 20) + 0.5 * _waves(image, random, "ridges", 48)
     down, right = torch.gradient(relief, dim=(1, 2))
     azimuth = random.uniform("azimuth", high=2 * math.pi)
     facing = right * _wide(azimuth.cos()) + down * _wide(azimuth.sin())
@@ -84,7 +87,7 @@ def _relight(image: Tensor, most: float, random: Random) -> Tensor:
 
 def _haze(image: Tensor, most: float, random: Random) -> Tensor:
     veil = _wide(random.uniform("veil", high=most))
-    smooth = _waves(random, "smooth", image.shape[-2:], 3)
+    smooth = _waves(image, random, "smooth", 3)
     return image * (1 - 0.5 * veil * torch.sigmoid(2 * smooth)) + veil * smooth
 
 
@@ -92,7 +95,7 @@ def _cloud(image: Tensor, share: float, random: Random) -> Tensor:
     """Bright blobs, and dark ones beside them."""
     shape = image.shape[-2:]
     cover = _wide(random.uniform("cover", low=0.8, high=1.6))
-    field = _waves(random, "blobs", shape, 6) + 0.3 * _waves(random, "edges", shape, 24)
+    field = _waves(image, random, "blobs", 6) + 0.3 * _waves(image, random, "edges", 24)
     cloud = torch.sigmoid(6 * (field - cover))
     shadow = torch.roll(cloud, (shape[0] // 10 + 1, shape[1] // 8 + 1), (1, 2))
     here = _wide(random.chance("present", share)).to(image.dtype)
@@ -108,15 +111,16 @@ def _blur(image: Tensor, deviation: Float[Tensor, " batch"]) -> Tensor:
     for axis in (1, 2):
         border = (0, 0, 2, 2) if axis == 1 else (2, 2, 0, 0)
         wide = pad(image[:, None], border, mode="replicate")[:, 0]
-        length = image.shape[axis]
-        image = sum(_wide(weight[:, k]) * wide.narrow(axis, k, length) for k in range(5))  # pyright: ignore
+        image = torch.zeros_like(image)
+        for k in range(5):
+            image.addcmul_(_wide(weight[:, k]), wide.narrow(axis, k, image.shape[axis]))
     return image
 
 
-def _waves(random: Random, purpose: str, shape: tuple[int, int] | torch.Size, knots: int) -> Tensor:
+def _waves(image: Tensor, random: Random, purpose: str, bumps: int) -> Tensor:
     """Smooth noise of unit deviation or less with that many bumps along the image, whatever its size."""
-    coarse = random.normal(purpose, 1, knots + 2, knots + 2)
-    return interpolate(coarse, size=tuple(shape), mode="bicubic", align_corners=True)[:, 0]
+    height, width = image.shape[-2:]
+    return waves(random, purpose, 1, bumps + 2, (height, width))[:, 0]
 
 
 def _wide(values: Tensor) -> Tensor:

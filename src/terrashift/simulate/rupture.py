@@ -7,17 +7,17 @@ Savage & Burford 1973, the coseismic counterpart of their eq. 1). One vertical f
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from numpy.random import Generator
 from pydantic import BaseModel, Field
 from scipy import ndimage
-from torch import Tensor
 
 from ..core.grid import Grid
+from .displacement import Displacement
+from .selfaffine import self_affine_profile
 
 SAMPLES = 4096  # along the trace
 WIDTHS = 12  # along-strike averages of the slip that the field at a distance is looked up from
@@ -47,20 +47,6 @@ class Rupture(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-class Displacement(NamedTuple):
-    """How the ground of a grid moved, and where it broke."""
-
-    east: Float[Tensor, "height width"]
-    """m (the grid's unit)."""
-    north: Float[Tensor, "height width"]
-    trace: Bool[Tensor, "height width"]
-    """True on pixels, of either side, that have one of their four neighbours across the rupture."""
-    line: Float[Tensor, "points 2"]
-    """The trace as (x, y) in the grid's CRS (pixel corners without one), from tip to tip, reaching past the grid."""
-    slip: Float[Tensor, " points"]
-    """Slip at each point of `line`, m, in the sense of `Rupture.slip_m`."""
-
-
 def displacement(grid: Grid, rupture: Rupture, seed: int) -> Displacement:
     """Surface displacement of `rupture` at the pixel centres of `grid`; the same seed gives the same rupture.
 
@@ -75,7 +61,7 @@ def displacement(grid: Grid, rupture: Rupture, seed: int) -> Displacement:
     reach = math.hypot(*(side * size for side, size in zip(grid.shape[::-1], grid.pixel_size, strict=True)))
     length_m = 1000 * rupture.length_km if rupture.length_km else 4 * reach
     at = np.linspace(-length_m / 2, length_m / 2, SAMPLES)
-    profile = rupture.roughness * length_m * _self_affine(rupture.hurst, random)
+    profile = rupture.roughness * length_m * self_affine_profile(SAMPLES, rupture.hurst, random)
     slip = rupture.slip_m * _slip_shape(rupture, random)
 
     offset = across_m - np.interp(along_m, at, profile)  # positive to the right of strike
@@ -86,8 +72,9 @@ def displacement(grid: Grid, rupture: Rupture, seed: int) -> Displacement:
     east, north = (motion * part for part in _strike(rupture))
     trace = _beside(offset > 0) & (np.abs(along_m) < length_m / 2)
     line = _to_crs(grid, rupture, at, profile)
-    parts = (torch.from_numpy(part.astype(np.float32)) for part in (east, north))
-    return Displacement(*parts, torch.from_numpy(trace), torch.from_numpy(line), torch.from_numpy(slip).float())  # pyright: ignore[reportCallIssue]
+    flat_east, flat_north = (torch.from_numpy(part.astype(np.float32)) for part in (east, north))
+    lines, slips = (torch.from_numpy(line),), (torch.from_numpy(slip).float(),)
+    return Displacement(flat_east, flat_north, torch.zeros_like(flat_east), torch.from_numpy(trace), lines, slips)
 
 
 def _strike(rupture: Rupture) -> tuple[float, float]:
@@ -115,22 +102,12 @@ def _to_crs(grid: Grid, rupture: Rupture, at: np.ndarray, profile: np.ndarray) -
     return np.stack(grid.transform @ (column, row), 1)
 
 
-def _self_affine(hurst: float, random: Generator) -> Float[np.ndarray, " points"]:
-    """Profile of unit variance whose power falls as frequency^-(1 + 2 hurst), the line between its ends removed."""
-    frequency = np.fft.rfftfreq(2 * SAMPLES)  # twice as long: the two ends of the half kept are independent
-    amplitude = np.where(frequency > 0, np.maximum(frequency, 1e-9) ** -(0.5 + hurst), 0)
-    phase = np.exp(2j * math.pi * random.random(len(frequency)))
-    profile = np.fft.irfft(amplitude * phase)[:SAMPLES]
-    profile -= np.linspace(profile[0], profile[-1], SAMPLES)
-    return profile / profile.std()
-
-
 def _slip_shape(rupture: Rupture, random: Generator) -> Float[np.ndarray, " points"]:
     """Slip along the trace: elliptical toward the tips if it has any, times a fractal factor (Hurst 0.7).
 
     The largest is 1; on an endless trace, in the middle quarter, which is what a scene around its centre shows.
     """
-    factor = np.maximum(1 + rupture.slip_variation * _self_affine(0.7, random), 0.05)
+    factor = np.maximum(1 + rupture.slip_variation * self_affine_profile(SAMPLES, 0.7, random), 0.05)
     if rupture.length_km:
         factor *= np.sqrt(1 - np.linspace(-1, 1, SAMPLES) ** 2)
         return factor / factor.max()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import OptionError
 
-REACH = 4
+REACH = 3
 """Deviations of the blur that it is followed to."""
 DARKEST = 0.001
 
@@ -23,8 +23,8 @@ class Sensor:
     """A camera. A pixel gathers light evenly over its own square; the optics blur it before that."""
 
     blur_px: float = 0.45
-    """Standard deviation of the optics' Gaussian blur. With the pixel's own area 0.45 px passes a quarter of the contrast at
-    half a cycle per pixel, as the 10 m bands of Sentinel-2 do; what is finer reaches the image as false, coarser detail."""
+    """Standard deviation of the optics' Gaussian blur. With the pixel's own area 0.45 px passes a quarter of the
+    contrast at half a cycle per pixel, as sharp sensors do; what is finer shows in the image as coarser waves."""
     noise: float = 0.001
     """Standard deviation of the noise in the dark, reflectance."""
     shot: float = 2e-5
@@ -74,7 +74,9 @@ def see(
         OptionError: the light does not fill whole pixels.
     """
     if any(n % density for n in light.shape):
-        raise OptionError(f"light of {tuple(light.shape)} samples does not fill pixels of {density} x {density}: crop it.")
+        raise OptionError(
+            f"light of {tuple(light.shape)} samples does not fill pixels of {density} x {density}: crop it."
+        )
     taps = sensor.taps(density)
     image = light.numpy()
     for axis in (0, 1):

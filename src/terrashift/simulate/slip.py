@@ -67,7 +67,7 @@ def likely_slip(length_m: float, random: Generator) -> float:
 
 
 def slip_at(patch: Patch, along: Float[np.ndarray, " places"], down: float) -> Float[np.ndarray, " places"]:
-    """Slip between the lattice's nodes, bilinear: `along` from 0 to 1 between the tips, `down` 0 to 1 from the surface."""
+    """Slip between the lattice's nodes, bilinear: `along` from 0 to 1 between the tips, `down` from the surface."""
     row = down * (len(patch) - 1)
     upper = min(int(row), len(patch) - 2)
     share = row - upper

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy import fft, ndimage
+from scipy import ndimage
 
 FREQUENCIES = (0.02, 0.3)
 """Cycles per pixel that the slope of the spectrum is fitted between."""
@@ -47,8 +47,8 @@ def likeness(first: Float[np.ndarray, "height width"], second: Float[np.ndarray,
 
 def _slope(image: np.ndarray) -> float:
     window = np.hanning(image.shape[0])[:, None] * np.hanning(image.shape[1])
-    power = np.abs(fft.fft2((image - image.mean()) * window)) ** 2
-    frequency = np.hypot(fft.fftfreq(image.shape[0])[:, None], fft.fftfreq(image.shape[1]))
+    power = np.abs(np.fft.fft2((image - image.mean()) * window)) ** 2
+    frequency = np.hypot(np.fft.fftfreq(image.shape[0])[:, None], np.fft.fftfreq(image.shape[1]))
     edges = np.geomspace(*FREQUENCIES, RINGS + 1)
     ring = np.digitize(frequency, edges)
     mean = np.array([power[ring == k].mean() for k in range(1, RINGS + 1)])
@@ -58,10 +58,10 @@ def _slope(image: np.ndarray) -> float:
 def _length(image: np.ndarray) -> float:
     centred = image - image.mean()
     shape = [2 * n for n in image.shape]  # twice as large: nothing wraps around
-    products = fft.irfft2(np.abs(fft.rfft2(centred, shape)) ** 2, shape)
-    counts = fft.irfft2(np.abs(fft.rfft2(np.ones_like(centred), shape)) ** 2, shape)
+    products = np.fft.irfft2(np.abs(np.fft.rfft2(centred, shape)) ** 2, shape)
+    counts = np.fft.irfft2(np.abs(np.fft.rfft2(np.ones_like(centred), shape)) ** 2, shape)
     reach = min(image.shape) // 2
-    distance = np.hypot(fft.fftfreq(shape[0], 1 / shape[0])[:, None], fft.fftfreq(shape[1], 1 / shape[1]))
+    distance = np.hypot(np.fft.fftfreq(shape[0], 1 / shape[0])[:, None], np.fft.fftfreq(shape[1], 1 / shape[1]))
     near = distance < reach
     ring = np.rint(distance[near]).astype(int)
     profile = np.bincount(ring, products[near]) / np.bincount(ring, counts[near])

@@ -1,14 +1,18 @@
 """Endless pairs with exact truth, made in batches on the device that learns from them.
 
-Each pair is two dates of a real place (or one date twice, with made-up change). `before` is the first date seen through
-the motion of the ground, before(p) = first(p + d(p)); `after` is the second date as it is, or shifted by a fraction of a
-pixel, so that the blur of resampling tells nothing. The offset between the dates is part of the truth.
+Each pair is two dates of a real place (or one date twice, with made-up change). `before` is the first date seen
+through the motion of the ground, before(p) = first(p + d(p)); `after` is the second date as it is, or moved by a
+fraction of a pixel, after(q) = second(q + fraction), so that the blur of resampling tells nothing. What lies at x on
+the first date lies at x + apart on the second, so that flow = d + apart - fraction.
 """
 
 from __future__ import annotations
 
 import copy
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -16,15 +20,19 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import InputError, OptionError
 from ..ops.random import Random
 from ..ops.spline import REACH, Crops, coefficients, sample_moved, sample_shifted
 from .archive import Archive
 from .fields import FieldOptions, Fields, draw_fields
-from .radiometry import SENSOR_ONLY, Radiometry, alter
+from .radiometry import OFF, SENSOR_ONLY, Radiometry, alter
 from .windows import draw_cut, draw_uniform
 
 Kind = Literal["rupture", "uni", "dis", "uni5px"]
+WINDOW_REACH_PX = {"uni": 1, "dis": 1, "uni5px": 5}
+"""Largest motion along an axis in the window data sets."""
+TURNED_TOGETHER = 16
+"""So many pairs of neighbouring numbers are mirrored alike: a batch of them turns in one go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +40,8 @@ class StreamOptions:
     """What pairs are made."""
 
     kind: Kind = "rupture"
-    """rupture: crops with faults; uni, dis, uni5px: windows of Montagnon et al. 2023 (displacement uniform within
-    +-1 px; cut by a line into two parts of different displacement; uniform within +-5 px)."""
+    """rupture: crops with faults; uni, dis, uni5px: windows of Montagnon et al. 2023 (ground motion uniform within
+    +-1 px; cut by a line into two parts of different motion; uniform within +-5 px)."""
     size_px: int = 128
     batch: int = 16
     fields: FieldOptions = field(default_factory=FieldOptions)
@@ -49,6 +57,10 @@ class StreamOptions:
     """Change of the second image where it is of the first's date."""
     one_date_noise: float = 0.15
     """Largest noise of the first image there."""
+
+    def __post_init__(self) -> None:
+        if min(self.size_px, self.batch) < 1:
+            raise OptionError(f"{self.batch} pairs of {self.size_px} px: take at least one pair of one pixel.")
 
 
 class Batch(NamedTuple):
@@ -76,7 +88,17 @@ class _Frames(NamedTuple):
 
 
 class Stream:
-    """Batches by number: the same seed and number give the same batch, on every machine and in any order."""
+    """Batches by number: the same seed and number give the same batch, on every machine and in any order.
+
+    Args:
+        archive: where the pairs are cut from; its images are kept on the device, 16 bytes a pixel.
+        options: what pairs are made.
+        seed: another one gives other pairs.
+        device: where they are made.
+
+    Raises:
+        InputError: where no view of the archive serves.
+    """
 
     def __init__(
         self, archive: Archive, options: StreamOptions | None = None, seed: int = 0, device: str = "cpu"
@@ -84,24 +106,25 @@ class Stream:
         self.options = options or StreamOptions()
         self.seed, self.device = seed, device
         self.margin_px = REACH + 1 + _farthest(self.options)
-        side = self.options.size_px + 2 * self.margin_px
-        fits = [(min(v.height, v.width) >= side) * _rarity(len(v.dates), self.options) for v in archive.views]
-        if not any(fits):
-            raise InputError(
-                f"no view of the archive is as large as {side} px, which pairs of {self.options.size_px} px need for "
-                "their motion: make smaller pairs, or smaller motions."
-            )
         self._frames = _frames(archive, device)
         self._first = torch.tensor(np.cumsum([0] + [len(v.dates) for v in archive.views])[:-1], device=device)
         self._dates = torch.tensor([len(view.dates) for view in archive.views], device=device)
-        # a place counts by the square root of its area, so that large ones do not drown the others
-        weight = torch.tensor([fit * (v.height * v.width) ** 0.5 for fit, v in zip(fits, archive.views, strict=True)])
-        self._cumulative = (weight.double().cumsum(0) / weight.double().sum()).float().to(device)
+        self._cumulative = _cumulative(archive, self.options, self.margin_px).to(device)
 
     def smaller(self, largest_px: float) -> Stream:
-        """The same stream with motions up to `largest_px` only, at no further memory."""
+        """The same stream with offsets across faults up to `largest_px` only, at no further memory.
+
+        Raises:
+            OptionError: where that is more than the stream's own.
+        """
+        fields = self.options.fields
+        if largest_px > fields.largest_px:
+            raise OptionError(
+                f"motions of {largest_px} px want a stream of their own: this one has {fields.largest_px}."
+            )
         other = copy.copy(self)
-        other.options = replace(self.options, fields=replace(self.options.fields, largest_px=largest_px))
+        fields = replace(fields, largest_px=largest_px, least_px=min(fields.least_px, largest_px))
+        other.options = replace(self.options, fields=fields)
         return other
 
     def batch(self, number: int, batch: int | None = None) -> Batch:
@@ -110,7 +133,7 @@ class Stream:
         return self.pairs(range(number * count, (number + 1) * count))
 
     def pairs(self, numbers: range | list[int]) -> Batch:
-        """The pairs of these numbers, below 2^31."""
+        """The pairs of these numbers, below 2^31, each the same in whatever company."""
         random = Random.of(self.seed, list(numbers), self.device)
         options, size = self.options, self.options.size_px
         scene = torch.searchsorted(self._cumulative, random.uniform("view")).clamp_max(len(self._dates) - 1)
@@ -132,10 +155,10 @@ class Stream:
 
         before = self._radiometry(before, alone, random.split("before"), first=True)
         after = self._radiometry(after, alone, random.split("after"), first=False)
-        return _turn(Batch(before, after, flow, moved.trace, scene), random)
+        return _turned(Batch(before, after, flow, moved.trace, scene), _turns(self.seed, numbers))
 
     def _crops(self, frame: Int[Tensor, " batch"], random: Random) -> Crops:
-        """Crops at the same place of every date, far enough from the border for the motion."""
+        """Crops at the same place of every date of a view, far enough from the border for the motion."""
         frames, margin = self._frames, self.margin_px
         corner = random.uniform("corner", 2)
         room = torch.stack([frames.width[frame], frames.height[frame]], 1) - self.options.size_px - 2 * margin
@@ -143,20 +166,20 @@ class Stream:
         return Crops(frames.start[frame], frames.height[frame], frames.width[frame], row, column)
 
     def _fields(self, random: Random) -> Fields:
-        size = self.options.size_px
-        if self.options.kind == "rupture":
-            drawn = draw_fields(random, size, self.options.fields)
-            most = drawn.flow.abs().amax((1, 2, 3), keepdim=True)
-            limit = _farthest(self.options)
-            return Fields(drawn.flow * (limit / most).clamp_max(1), drawn.trace)
+        size, farthest = self.options.size_px, _farthest(self.options)
         if self.options.kind == "dis":
-            return draw_cut(random, size, 1.0)
-        return draw_uniform(random, size, 5.0 if self.options.kind == "uni5px" else 1.0)
+            return draw_cut(random, size, farthest)
+        if self.options.kind != "rupture":
+            return draw_uniform(random, size, farthest)
+        drawn = draw_fields(random, size, self.options.fields)
+        most = drawn.flow.abs().amax((1, 2, 3), keepdim=True)
+        # faults that add up may move more than the margin allows
+        return Fields(drawn.flow * (farthest / most).clamp_max(1), drawn.trace)
 
     def _radiometry(self, image: Tensor, alone: Tensor, random: Random, first: bool) -> Tensor:
         """Change the pairs of one date and those of two by what suits each."""
         options = self.options
-        noise = Radiometry(gain=0, haze=0, change=0, sun=0, mtf_px=0, noise=options.one_date_noise, clouds=0)
+        noise = replace(OFF, noise=options.one_date_noise)
         result = image.clone()
         for chosen, radiometry in ((alone, noise if first else options.one_date), (~alone, options.two_dates)):
             some = chosen.nonzero()[:, 0]
@@ -165,15 +188,35 @@ class Stream:
         return result
 
 
-def _rarity(dates: int, options: StreamOptions) -> float:
-    return 1.0 if dates > 1 else options.one_date_views
+def _cumulative(archive: Archive, options: StreamOptions, margin_px: int) -> Float[Tensor, " views"]:
+    """For each view the share of pairs that come from it or one before it."""
+    side = options.size_px + 2 * margin_px
+    large = [min(view.height, view.width) >= side for view in archive.views]
+    if not any(large):
+        raise InputError(
+            f"no view of the archive is as large as {side} px, which pairs of {options.size_px} px need for their "
+            "motion: make smaller pairs, or smaller motions."
+        )
+    # a place counts by the square root of its area, so that large ones do not drown the others
+    weight = torch.tensor(
+        [
+            fits * (1.0 if len(view.dates) > 1 else options.one_date_views) * (view.height * view.width) ** 0.5
+            for fits, view in zip(large, archive.views, strict=True)
+        ]
+    ).double()
+    if not weight.any():
+        raise InputError(
+            f"no view of {side} px or more has two dates, and those of one date are left out: give `one_date_views` "
+            "above 0, or more imagery."
+        )
+    return (weight.cumsum(0) / weight.sum()).float()
 
 
 def _farthest(options: StreamOptions) -> int:
     """Largest motion of any pixel along an axis, px."""
     if options.kind == "rupture":
-        return int(options.fields.largest_px + options.fields.shift_px + 0.999)
-    return 5 if options.kind == "uni5px" else 1
+        return math.ceil(options.fields.largest_px + options.fields.shift_px)
+    return WINDOW_REACH_PX[options.kind]
 
 
 def _frames(archive: Archive, device: str) -> _Frames:
@@ -199,16 +242,38 @@ def _frames(archive: Archive, device: str) -> _Frames:
     )
 
 
-def _turn(batch: Batch, random: Random) -> Batch:
-    """Mirror and transpose a batch as a whole, half of the time each; vectors turn with their images."""
-    chance = Random(random.keys[:1]).uniform("turn", 3)[0].tolist()
+def _turns(seed: int, numbers: Sequence[int]) -> list[tuple[bool, bool, bool]]:
+    """Whether each pair is mirrored along x, along y, and transposed; half of them are."""
+    leaders = [number - number % TURNED_TOGETHER for number in numbers]
+    # drawn beside the batch, as a device would have to be waited for
+    drawn = Random.of(seed, leaders).uniform("turn", 3) < 0.5
+    return [(x, y, transposed) for x, y, transposed in drawn.tolist()]
+
+
+def _turned(batch: Batch, turns: list[tuple[bool, bool, bool]]) -> Batch:
+    """Mirror and transpose pairs; vectors turn with their images."""
+    parts, first = [], 0
+    for turn, run in groupby(turns):
+        last = first + len(list(run))
+        before, after, flow, trace, scene = batch
+        parts.append(
+            _turn(Batch(before[first:last], after[first:last], flow[first:last], trace[first:last], scene), turn)
+        )
+        first = last
+    if len(parts) == 1:
+        return parts[0]
+    before, after, flow, trace = (torch.cat([part[k] for part in parts]) for k in range(4))
+    return Batch(before, after, flow, trace, batch.scene)
+
+
+def _turn(batch: Batch, turn: tuple[bool, bool, bool]) -> Batch:
     before, after, flow, trace, scene = batch
     for axis, component in ((2, 0), (1, 1)):
-        if chance[component] < 0.5:
+        if turn[component]:
             before, after, trace = (image.flip(axis) for image in (before, after, trace))
             flow = flow.flip(axis + 1)
             flow[:, component].neg_()
-    if chance[2] < 0.5:
+    if turn[2]:
         before, after, trace = (image.transpose(1, 2) for image in (before, after, trace))
         flow = flow.transpose(2, 3).flip(1)
-    return Batch(*(part.contiguous() for part in (before, after, flow, trace)), scene)
+    return Batch(before.contiguous(), after.contiguous(), flow.contiguous(), trace.contiguous(), scene)

@@ -37,13 +37,15 @@ class Sun(NamedTuple):
 
 def fractal(shape: tuple[int, int], power: float, random: Generator, longest_px: float | None = None) -> np.ndarray:
     """Gaussian noise of unit variance whose power falls with frequency to the `power`; flat above `longest_px`."""
-    full = tuple(fft.next_fast_len(n + n // 8, real=True) for n in shape)  # the far border does not repeat the near one
+    # larger than asked for: else the far border would repeat the near one
+    high, wide = (n + n // 8 for n in shape)
+    full = int(fft.next_fast_len(high, real=True) or high), int(fft.next_fast_len(wide, real=True) or wide)
     frequency = np.hypot(fft.fftfreq(full[0])[:, None], fft.rfftfreq(full[1])).astype(np.float32)
     corner = 1 / (longest_px or max(shape))
-    spectrum = fft.rfft2(random.standard_normal(full, dtype=np.float32))
+    spectrum = np.asarray(fft.rfft2(random.standard_normal(full, dtype=np.float32)))
     spectrum *= (frequency**2 + np.float32(corner**2)) ** np.float32(-power / 4)
     spectrum[0, 0] = 0
-    field = fft.irfft2(spectrum, s=full)[: shape[0], : shape[1]]
+    field = np.asarray(fft.irfft2(spectrum, s=full))[: shape[0], : shape[1]]
     return np.ascontiguousarray((field - field.mean()) / field.std())
 
 
@@ -149,12 +151,12 @@ def _shadow(height: np.ndarray, sun: Sun, pixel_m: float) -> np.ndarray:
     above = np.full(coarse.shape, -np.inf, np.float32)
     for step in np.unique(np.round(1.25 ** np.arange(2, 18))):
         down, right = round(-math.cos(azimuth) * step), round(math.sin(azimuth) * step)
-        above = np.maximum(above, _shifted(coarse, down, right) - coarse - step * rise)
+        above = np.maximum(above, shifted(coarse, down, right) - coarse - step * rise)
     soft = np.clip(0.5 + above / pixel_m, 0, 1)
     return enlarge(soft, height.shape, order=1)
 
 
-def _shifted(field: np.ndarray, down: int, right: int) -> np.ndarray:
+def shifted(field: np.ndarray, down: int, right: int) -> np.ndarray:
     """field(p + (down, right)), the border repeated."""
     rows = np.clip(np.arange(field.shape[0]) + down, 0, field.shape[0] - 1)
     columns = np.clip(np.arange(field.shape[1]) + right, 0, field.shape[1] - 1)
@@ -165,3 +167,26 @@ def enlarge(field: np.ndarray, shape: tuple[int, int], order: int = 3) -> np.nda
     """Spline interpolation to a finer grid that covers the same ground."""
     scale = [(inner - 1) / max(outer - 1, 1) for inner, outer in zip(field.shape, shape, strict=True)]
     return ndimage.affine_transform(field.astype(np.float32), scale, output_shape=shape, order=order, mode="nearest")
+
+
+def finer(field: Float[np.ndarray, "height width"], density: int) -> Float[np.ndarray, "fine_height fine_width"]:
+    """Linear interpolation to `density` samples a pixel, placed so that they fill the pixels evenly."""
+    if density == 1:
+        return field
+    for axis in (0, 1):
+        border = [(1, 1) if k == axis else (0, 0) for k in (0, 1)]
+        padded = np.pad(field, border, mode="edge")
+        parts = []
+        for k in range(density):
+            rest = (k + 0.5) / density - 0.5
+            near, far = (padded, 1 + math.floor(rest)), (padded, 2 + math.floor(rest))
+            share = np.float32(rest - math.floor(rest))
+            low, high = (_window(whole, first, field.shape[axis], axis) for whole, first in (near, far))
+            parts.append(low + share * (high - low))
+        shape = [n * density if k == axis else n for k, n in enumerate(field.shape)]
+        field = np.stack(parts, axis + 1).reshape(shape)
+    return field
+
+
+def _window(field: np.ndarray, first: int, count: int, axis: int) -> np.ndarray:
+    return field[first : first + count] if axis == 0 else field[:, first : first + count]

@@ -25,6 +25,7 @@ def draw_cut(random: Random, size: int, largest_px: float) -> Fields:
     """Windows cut by a random line; each part moves by itself, by up to `largest_px` along each axis.
 
     The part with the window's centre is the larger one: its motion, at pixel (size//2, size//2), is what is learned.
+    The other part may be empty where the line cuts off no more than a corner pixel.
     """
     angle = random.uniform("angle", high=2 * math.pi)
     place = torch.arange(size, device=angle.device) - (size - 1) / 2
@@ -33,7 +34,9 @@ def draw_cut(random: Random, size: int, largest_px: float) -> Fields:
     share = random.uniform("share", low=0.01, high=1 / (1 + LARGER))
     ranked = across.flatten(1).sort(1, descending=True).values
     last = (share * size * size).long().clamp(1, size * size - 1)
-    line = ranked.gather(1, last[:, None])[:, :, None]
+    # a window of even size has its centre beside the middle, and on the other side of it once it is mirrored
+    middle = across[:, (size - 1) // 2 : size // 2 + 1, (size - 1) // 2 : size // 2 + 1]
+    line = torch.maximum(ranked.gather(1, last[:, None])[:, :, None], middle.amax((1, 2), keepdim=True))
     far = across > line
     near_shift, far_shift = (
         random.uniform(part, 2, 1, 1, low=-largest_px, high=largest_px) for part in ("near", "far")

@@ -24,11 +24,11 @@ def test_the_jump_between_neighbours_across_the_trace_is_the_local_slip():
     jump = north[:, :-1] - north[:, 1:]  # right-lateral along a trace to the north: west goes north, east goes south
     crossing = found.trace[:, :-1] & found.trace[:, 1:] & (jump.abs() > 1)
     assert (crossing.sum(1) == 1).all()
-    along = found.line[:, 1]
+    along, slip = found.lines[0][:, 1], found.slips[0]
     rows_north = torch.tensor([(GRID.transform @ (0, row + 0.5))[1] for row in range(GRID.height)])
-    local = np.interp(rows_north, along, found.slip)
+    local = np.interp(rows_north, along, slip)
     assert np.abs(jump[crossing].numpy() / local - 1).max() < 0.01
-    assert found.slip.max() > found.slip.min() + 0.5  # it does vary along the trace
+    assert slip.max() > slip.min() + 0.5  # it does vary along the trace
 
 
 @pytest.mark.parametrize("strike", [0.0, 35.0, 120.0, 250.0])
@@ -65,8 +65,9 @@ def test_a_rupture_with_tips_in_sight_ends_there():
     assert jump[:65].max() < 0.1
     assert jump[175:].max() < 0.1
     assert jump[80:160].max() > 2
-    assert found.slip[0] == found.slip[-1] == 0
-    assert found.slip.max() == 3
+    slip = found.slips[0]
+    assert slip[0] == slip[-1] == 0
+    assert slip.max() == 3
     assert found.north[0].abs().max() < 0.35 * found.north.abs().max()
 
 
@@ -84,7 +85,7 @@ def test_the_trace_lies_where_the_motion_breaks_and_nowhere_else():
 def test_the_line_runs_along_the_trace():
     found = displacement(GRID, Rupture(strike_deg=60), 5)
     inverse = ~GRID.transform
-    columns, rows = (np.asarray(v) for v in inverse @ tuple(found.line.T.numpy()))
+    columns, rows = (np.asarray(v) for v in inverse @ tuple(found.lines[0].T.numpy()))
     inside = (columns > 2) & (columns < GRID.width - 2) & (rows > 2) & (rows < GRID.height - 2)
     assert inside.sum() > 200
     assert found.trace[rows[inside].astype(int), columns[inside].astype(int)].float().mean() > 0.95
@@ -99,6 +100,12 @@ def test_ground_moves_alike_on_grids_turned_or_flipped():
     quarter = Grid(200, 240, ORIGIN @ Affine.rotation(90) @ Affine.scale(10, -10), "EPSG:32633")
     c = displacement(quarter, rupture, 2)
     assert torch.allclose(a.north, c.north.rot90(1), atol=1e-6)
+
+
+def test_the_closed_form_moves_the_ground_in_its_plane_only():
+    found = displacement(GRID, Rupture(), 0)
+    assert found.up.shape == found.east.shape
+    assert not found.up.any()
 
 
 def test_the_same_seed_gives_the_same_rupture_and_another_seed_another():

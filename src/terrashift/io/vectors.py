@@ -1,0 +1,202 @@
+"""Read and write lines, such as the trace of a fault, as GeoJSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ..core.grid import Grid
+from ..errors import InputError
+from .atomic import atomic_write_text
+from .georeference import parse_crs, same_crs
+
+Line = Float[np.ndarray, "points 2"]
+WGS84 = "OGC:CRS84"
+PIXELS = "pixels"
+"""Value of the member `coordinates` of a file whose numbers are columns and rows."""
+LARGEST_BYTES = 100_000_000
+NEAR = 1.0
+"""A line farther from an image than so many of its diagonals is a mistake."""
+
+
+def read_lines(path: str | Path, crs: str | None) -> list[Line]:
+    """Lines of a GeoJSON file as (x, y) in `crs`, points that repeat their predecessor left out.
+
+    LineString and MultiLineString, bare, in features or collections. Coordinates are longitude and latitude (WGS 84)
+    unless the old `crs` member names another CRS. With `crs` None they are taken as they are: columns and rows of an
+    image without georeferencing, corners being whole numbers.
+
+    Raises:
+        InputError: the file is missing, is no GeoJSON, holds no line or something else, or cannot be placed in `crs`.
+    """
+    name = str(path)
+    data = _load(name)
+    lines = [_points(part, name) for part in _parts(data, name)]
+    if not lines:
+        raise InputError(f"{name} is empty: it holds no line. Draw the trace as a LineString, and save it as GeoJSON.")
+    source = _crs_of(data, name)
+    if crs is None:
+        if source is not None:
+            raise InputError(
+                f"{name} is in {source}, but the image has no CRS to lay it on: give --crs, or a trace in columns and "
+                'rows of the image without a "crs" member.'
+            )
+        return lines
+    if data.get("coordinates_are") == PIXELS:
+        raise InputError(f"{name} counts columns and rows, but the image is in {crs}: draw the trace in a CRS.")
+    return [_moved(line, source or WGS84, crs, name) for line in lines]
+
+
+def write_lines(
+    path: str | Path, lines: Sequence[Line], crs: str | None, properties: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Write lines, (x, y) in `crs`, as a GeoJSON FeatureCollection, whole or not at all.
+
+    A CRS with a code is named by the `crs` member that GDAL and QGIS read; others become longitude and latitude.
+    Without a CRS the file says that it counts pixels.
+
+    Args:
+        path: file to write; one of that name is replaced.
+        lines: each with two points or more.
+        crs: of the points.
+        properties: of each line, if any.
+
+    Raises:
+        OutputError: where the file cannot be written.
+    """
+    data: dict[str, Any] = {"type": "FeatureCollection"}
+    if crs is None:
+        data["coordinates_are"] = PIXELS
+    elif crs.upper().startswith("EPSG:"):
+        data["crs"] = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{crs[5:]}"}}
+    else:
+        lines = [_moved(np.asarray(line), crs, WGS84, str(path)) for line in lines]
+    data["features"] = [
+        {
+            "type": "Feature",
+            "properties": dict(properties[number]) if properties else {},
+            "geometry": {"type": "LineString", "coordinates": np.asarray(line, float).round(9).tolist()},
+        }
+        for number, line in enumerate(lines)
+    ]
+    atomic_write_text(path, json.dumps(data))
+
+
+def refuse_far(lines: Sequence[Line], grid: Grid, name: str) -> None:
+    """Make sure that lines in the CRS of `grid` lie on it or beside it.
+
+    Raises:
+        InputError: every line is more than the image's diagonal away from it.
+    """
+    corners = np.array([grid.transform @ (x, y) for x in (0, grid.width) for y in (0, grid.height)])
+    low, high = corners.min(0), corners.max(0)
+    reach = NEAR * np.linalg.norm(high - low)
+    for line in lines:
+        if (line.max(0) >= low - reach).all() and (line.min(0) <= high + reach).all():
+            return
+    points = np.concatenate(lines)
+    raise InputError(
+        f"{name} does not lie on the image: the trace covers {_bounds(points.min(0), points.max(0))}; the image covers "
+        f"{_bounds(low, high)}{f' ({grid.crs})' if grid.crs and len(grid.crs) < 20 else ''}. Check that both are of "
+        "one place, and that the coordinates of the trace are in the CRS that the file says (without a word: WGS 84 "
+        "longitude and latitude)."
+    )
+
+
+def _load(name: str) -> dict[str, Any]:
+    path = Path(name)
+    advice = f"Convert it: `ogr2ogr -f GeoJSON {path.with_suffix('.geojson').name} {name}`."
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise InputError(f"{name} is larger than {LARGEST_BYTES / 1e6:.0f} MB: keep the fault's trace only.")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{name} does not exist; paths count from {Path.cwd()}") from error
+    except OSError as error:
+        raise InputError(f"{name} cannot be read ({error.strerror}): give a GeoJSON file. {advice}") from error
+    except ValueError as error:  # no text, or no JSON
+        raise InputError(f"{name} is not GeoJSON. {advice}") from error
+    if not isinstance(data, dict) or "type" not in data:
+        raise InputError(f"{name} is JSON, but not GeoJSON. {advice}")
+    return data
+
+
+def _parts(data: Any, name: str) -> Iterator[Any]:
+    """Coordinates of every line below a GeoJSON object."""
+    kind = data.get("type") if isinstance(data, dict) else None
+    if kind == "FeatureCollection":
+        for feature in _list(data, "features", name):
+            yield from _parts(feature, name)
+    elif kind == "Feature":
+        if data.get("geometry") is not None:
+            yield from _parts(data["geometry"], name)
+    elif kind == "GeometryCollection":
+        for geometry in _list(data, "geometries", name):
+            yield from _parts(geometry, name)
+    elif kind == "MultiLineString":
+        yield from _list(data, "coordinates", name)
+    elif kind == "LineString":
+        yield _list(data, "coordinates", name)
+    else:
+        raise InputError(f"{name} holds a {kind}, not a line: draw the trace as a LineString or MultiLineString.")
+
+
+def _list(data: dict[str, Any], key: str, name: str) -> list[Any]:
+    if not isinstance(data.get(key), list):
+        raise InputError(f"{name} is damaged: a {data['type']} without {key}. Save it again as GeoJSON.")
+    return data[key]
+
+
+def _points(coordinates: Any, name: str) -> Line:
+    try:
+        line = np.array([point[:2] for point in coordinates], float).reshape(-1, 2)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{name} is damaged: a line whose points are not numbers. Save it again as GeoJSON."
+        ) from error
+    if not np.isfinite(line).all():
+        raise InputError(f"{name} is damaged: a line with points that are not finite. Save it again as GeoJSON.")
+    if len(line):
+        line = line[np.append(True, (np.diff(line, axis=0) != 0).any(1))]
+    if len(line) < 2:
+        raise InputError(f"{name} has a line of fewer than two different points: a trace needs two ends.")
+    return line
+
+
+def _crs_of(data: dict[str, Any], name: str) -> str | None:
+    """The CRS that the old `crs` member names."""
+    member = data.get("crs")
+    if member is None:
+        return None
+    properties = member.get("properties") if isinstance(member, dict) else None
+    if not isinstance(properties, dict) or not isinstance(properties.get("name"), str):
+        raise InputError(f'{name} has a "crs" member that names no CRS: remove it, or name one such as EPSG:32631.')
+    return properties["name"]
+
+
+def _moved(line: Line, source: str, target: str, name: str) -> Line:
+    if source == target or same_crs(source, target):
+        return line
+    from rasterio.errors import RasterioError
+    from rasterio.warp import transform
+
+    try:
+        x, y = transform(parse_crs(source), parse_crs(target), *line.T.tolist())[:2]
+        moved = np.stack([x, y], 1)
+    except RasterioError as error:
+        raise InputError(f"{name} cannot be brought from {source} to {target}: {error}") from error
+    if not np.isfinite(moved).all():
+        raise InputError(
+            f"{name} has points that {target} cannot hold (x {line[0, 0]:g}, y {line[0, 1]:g}, ...): are they really "
+            f"in {'longitude and latitude' if source == WGS84 else source}?"
+        )
+    return moved
+
+
+def _bounds(low: np.ndarray, high: np.ndarray) -> str:
+    return f"x {low[0]:.10g} to {high[0]:.10g}, y {low[1]:.10g} to {high[1]:.10g}"

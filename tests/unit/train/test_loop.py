@@ -1,0 +1,129 @@
+"""The training loop on a small network and made-up ground: it learns, stops, and goes on as if nothing had been."""
+
+import dataclasses
+import json
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from scipy import ndimage
+
+from terrashift.errors import InputError
+from terrashift.io.weights import load_weights
+from terrashift.models.microflow import MicroFlowOptions
+from terrashift.simulate.archive import Archive, View
+from terrashift.simulate.fields import FieldOptions
+from terrashift.simulate.stream import StreamOptions
+from terrashift.train.loop import finished, train
+from terrashift.train.recipe import TrainRecipe
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
+    """A training and a validation archive of smooth noise, two dates each."""
+    folder = tmp_path_factory.mktemp("imagery")
+    paths = []
+    for seed, split in enumerate(("train", "validation")):
+        random = np.random.default_rng(seed)
+        ground = ndimage.gaussian_filter(random.normal(size=(120, 140)), 1.0)
+        dates = [(ground + 0.01 * random.normal(size=ground.shape)).astype(np.float32) for _ in (0, 1)]
+        view = View("made up", split, "grey", split, "none", "CC0", 10.0, ("a", "b"), ((0.0, 0.0), (0.0, 0.0)), 120, 140)
+        paths.append(folder / f"{split}.tsi")
+        Archive.of([(view, dates)]).save(paths[-1])
+    return paths
+
+
+@pytest.fixture
+def recipe(archives):
+    fields = FieldOptions(largest_px=2.0)
+    return TrainRecipe(
+        name="tiny",
+        model=MicroFlowOptions(channels=(8, 8, 8, 8), fine=8, passes=2),
+        stream=StreamOptions(size_px=64, batch=4, fields=fields),
+        imagery=str(archives[0]),
+        validation=str(archives[1]),
+        steps=12,
+        warm_up=2,
+        grow=4,
+        validate_every=6,
+        validation_pairs=2,
+    )
+
+
+def test_a_run_leaves_weights_and_a_log(recipe, tmp_path):
+    told = []
+    path = train(recipe, tmp_path, tell=told.append)
+    weights = load_weights(str(path))
+    assert weights.options["channels"] == [8, 8, 8, 8]
+    assert len(weights.tensors) == len(load_file(path))
+    lines = list(finished(tmp_path))
+    assert [line["step"] for line in lines if "scores" in line] == [6, 12]
+    assert {s["name"] for s in lines[-1]["scores"]} == {"very small", "small", "medium"}
+    assert len(told) == len(lines)
+
+
+def test_an_interrupted_run_ends_in_the_same_weights(recipe, tmp_path):
+    whole = load_file(train(recipe, tmp_path / "whole"))
+    half = dataclasses.replace(recipe, save_seconds=0.0)
+    train(dataclasses.replace(half, validate_every=5), tmp_path / "cut", until=time.monotonic() + 0.3)
+    state = torch.load(tmp_path / "cut" / "checkpoint.pt", weights_only=True)
+    while state["step"] < recipe.steps:
+        train(half, tmp_path / "cut", until=time.monotonic() + 0.3)
+        state = torch.load(tmp_path / "cut" / "checkpoint.pt", weights_only=True)
+    again = load_file(tmp_path / "cut" / "tiny.safetensors")
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
+def test_another_recipe_does_not_go_on_from_a_checkpoint(recipe, tmp_path):
+    train(dataclasses.replace(recipe, steps=1), tmp_path)
+    with pytest.raises(InputError, match="another recipe"):
+        train(dataclasses.replace(recipe, learning_rate=1e-4), tmp_path)
+
+
+def test_a_damaged_checkpoint_is_named(recipe, tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"half of it")
+    with pytest.raises(InputError, match="checkpoint"):
+        train(recipe, tmp_path)
+
+
+def test_a_broken_batch_does_not_reach_the_weights(recipe, tmp_path, monkeypatch):
+    from terrashift.train import loop
+
+    real = loop.sequence_loss
+    calls = []
+
+    def broken(*arguments):
+        calls.append(1)
+        return real(*arguments) * (float("nan") if len(calls) == 2 else 1.0)
+
+    monkeypatch.setattr(loop, "sequence_loss", broken)
+    weights = load_file(train(dataclasses.replace(recipe, steps=4), tmp_path))
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+def test_the_learning_rate_rises_stays_and_falls(recipe):
+    from terrashift.train.loop import _pace
+
+    paces = [_pace(dataclasses.replace(recipe, steps=100, warm_up=10, cool_down=0.3), k) for k in range(100)]
+    assert paces[0] == pytest.approx(0.1)
+    assert max(paces) == paces[50] == 1
+    assert paces[-1] < 0.01
+    assert all(a >= b for a, b in zip(paces[70:], paces[71:], strict=False))
+
+
+def test_it_starts_from_given_weights(recipe, tmp_path):
+    first = train(dataclasses.replace(recipe, steps=6), tmp_path / "first")
+    next_recipe = dataclasses.replace(recipe, steps=1, learning_rate=0.0, average=0.0, start_from=str(first))
+    second = load_file(train(next_recipe, tmp_path / "second"))
+    assert all(torch.equal(value, second[name]) for name, value in load_file(first).items())
+
+
+def test_the_curves_are_drawn(recipe, tmp_path):
+    from terrashift.plot.training import curves
+
+    train(recipe, tmp_path)
+    log = list(finished(tmp_path)) + [json.loads('{"step": 50, "loss": 1.0, "error_px": 0.5, "still_px": 0.6}')]
+    curves(log, tmp_path / "log.png")
+    assert (tmp_path / "log.png").read_bytes()[:4] == b"\x89PNG"
