@@ -12,8 +12,8 @@ import pytest
 LINES = """
 __main__
 cli
-commands
-console flags demo dataset training
+commands training
+console flags demo dataset
 pipeline
 presets product report
 recipe

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .core.grid import Grid as Grid
     from .errors import TerrashiftError as TerrashiftError
     from .estimators.frequency import Frequency as Frequency
+    from .estimators.microflow import MicroFlow as MicroFlow
     from .estimators.search import SearchOptions as SearchOptions
     from .estimators.spatial import Spatial as Spatial
     from .io.cog import read_field as read_field
@@ -24,6 +25,7 @@ _HOMES = {
     "DisplacementField": "core.field",
     "Frequency": "estimators.frequency",
     "Grid": "core.grid",
+    "MicroFlow": "estimators.microflow",
     "ReadOptions": "io.raster",
     "Recipe": "recipe",
     "RunOptions": "runner",

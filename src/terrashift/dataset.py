@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -17,7 +15,7 @@ from pydantic import BaseModel, Field
 from .core.field import DisplacementField, Flow
 from .errors import OptionError, OutputError
 from .io.atomic import atomic_write_text, check_space, explain
-from .io.lock import FolderLock
+from .io.draft import Draft
 from .io.pairs import ArrayPlan, PairFiles, arrays_to_npz, create_arrays, write_arrays, write_pair
 from .plot.contact import Shown, contact_sheet
 from .simulate.card import histogram, page, summary
@@ -108,20 +106,19 @@ def make_dataset(job: Job, folder: Path, run: Run) -> Made:
         OptionError, InputError: the options contradict each other, or the places do not do.
         OutputError: the folder exists, cannot be written, or the disk is full.
     """
-    folder = Path(os.path.normpath(folder))
+    folder = Path(os.path.abspath(folder))
     form = job.options.form(job.draw)
     _refuse_job(job)
     _refuse_folder(folder, run.overwrite)
     try:
-        check_space(folder.absolute(), _bytes(job, form))
-        work = _Work.open(folder, _key(job, form, run.version), run)
+        check_space(folder, _bytes(job, form))
+        work = Draft.open(folder, _key(job, form, run.version), run.overwrite)
         try:
             _fill(work, job, form, run)
             card = _finish(work, job, form, run)
-            _publish(work, folder)
+            work.publish()
         finally:
-            work.lock.release()
-        shutil.rmtree(work.folder, ignore_errors=True)
+            work.close()
     except OutputError:
         raise
     except OSError as error:
@@ -129,65 +126,11 @@ def make_dataset(job: Job, folder: Path, run: Run) -> Made:
     return Made(folder, card)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Work:
-    """The folder beside the result in which it grows."""
-
-    folder: Path
-    lock: FolderLock
-
-    @property
-    def content(self) -> Path:
-        """Becomes the result."""
-        return self.folder / "content"
-
-    @classmethod
-    def open(cls, target: Path, key: dict[str, Any], run: Run) -> _Work:
-        """Make it, or go on with the one that a run cut short has left."""
-        folder = target.with_name(f"{target.name}.terrashift-work")
-        folder.mkdir(exist_ok=True)
-        lock = FolderLock.acquire(folder / "lock")
-        manifest = folder / "manifest.json"
-        try:
-            kept = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else None
-            if kept != key:
-                if kept is None and any(
-                    item.name not in ("lock", "content", "done", "shown") for item in folder.iterdir()
-                ):
-                    raise OutputError(f"{folder} holds files of something else: move them away, or choose another name")
-                if kept is not None and not run.overwrite:
-                    raise OutputError(
-                        f"{folder} keeps an unfinished data set of other options, images or version: pass "
-                        "--overwrite to start again, or go on with it by the command that began it."
-                    )
-                for part in ("content", "done", "shown"):
-                    shutil.rmtree(folder / part, ignore_errors=True)
-                    (folder / part).mkdir()
-                atomic_write_text(manifest, json.dumps(key, indent=1))
-            return cls(folder, lock)
-        except BaseException:
-            lock.release()
-            raise
-
-    def done(self, number: int) -> bool:
-        """True where a chunk is complete."""
-        return (self.folder / "done" / f"{number}.json").exists()
-
-    def mark(self, number: int, records: list[dict[str, Any]]) -> None:
-        """A chunk is complete; this is what the card needs to know of it."""
-        atomic_write_text(self.folder / "done" / f"{number}.json", json.dumps(records))
-
-    def records(self, chunks: int) -> list[dict[str, Any]]:
-        """What the card needs to know of all."""
-        texts = ((self.folder / "done" / f"{k}.json").read_text(encoding="utf-8") for k in range(chunks))
-        return [record for text in texts for record in json.loads(text)]
-
-
-def _fill(work: _Work, job: Job, form: str, run: Run) -> None:
+def _fill(work: Draft, job: Job, form: str, run: Run) -> None:
     """Write the chunks that are not there yet."""
     chunk, chunks = _chunk(job, form), _chunks(job, form)
-    if form != "geotiff" and not (work.content / "pairs.zarr" / "zarr.json").exists():
-        create_arrays(work.content / "pairs.zarr", job.options.count, chunk, _plan(job), {"convention": CONVENTION})
+    if form != "geotiff" and not _group(work, form).exists():
+        create_arrays(_group(work, form), job.options.count, chunk, _plan(job), {"convention": CONVENTION})
     finished = sum(map(work.done, range(chunks)))
     if finished:
         run.tell(f"going on: {finished} of {chunks} parts were finished before")
@@ -208,7 +151,7 @@ def _fill(work: _Work, job: Job, form: str, run: Run) -> None:
         ) from error
 
 
-def _write_pairs(work: _Work, job: Job, form: str, number: int, pairs: range) -> None:
+def _write_pairs(work: Draft, job: Job, form: str, number: int, pairs: range) -> None:
     drawn = [draw_pair(job.source, job.draw, k, job.trace) for k in pairs]
     records = [describe(one, k) | {"histogram": histogram(one.ground_px)} for one, k in zip(drawn, pairs, strict=True)]
     if form == "geotiff":
@@ -223,23 +166,21 @@ def _write_pairs(work: _Work, job: Job, form: str, number: int, pairs: range) ->
         }
         arrays = {name: torch.stack(parts).numpy() for name, parts in stacked.items()}
         arrays["first_pixel"] = np.array([one.corner for one in drawn])
-        write_arrays(work.content / "pairs.zarr", _chunk(job, form), number, arrays)
-    for one, record in zip(drawn, records, strict=True):
-        if record["number"] in _shown(job.options.count):
+        write_arrays(_group(work, form), _chunk(job, form), number, arrays)
+    for one, k in zip(drawn, pairs, strict=True):
+        if k in _shown(job.options.count):
             parts = (one.pair.before.pixels[0], one.pair.after.pixels[0], one.ground_px, one.pair.trace)
-            _keep_picture(
-                work, record["number"], f"{_name(record['number'])}  {one.place.name}, {one.generator}", parts
-            )
+            _keep_picture(work, k, f"{_name(k)}  {one.place.name}, {one.generator}", parts)
     work.mark(number, records)
 
 
-def _write_windows(work: _Work, job: Job, form: str, number: int, windows: range) -> None:
+def _write_windows(work: Draft, job: Job, form: str, number: int, windows: range) -> None:
     parts = [draw_windows(job.source, job.draw, k) for k in range(windows.start // PATCH, -(-windows.stop // PATCH))]
     count = len(windows)
     fields = ("before", "after", "flow", "trace")
     arrays = {name: torch.cat([getattr(part, name) for part in parts])[:count].numpy() for name in fields}
     arrays["first_pixel"] = np.repeat([part.corner for part in parts], PATCH, 0)[:count]
-    write_arrays(work.content / "pairs.zarr", _chunk(job, form), number, arrays)
+    write_arrays(_group(work, form), _chunk(job, form), number, arrays)
     records = []
     for k, part in enumerate(parts):
         place, own = part.place, arrays["flow"][k * PATCH : (k + 1) * PATCH]
@@ -266,30 +207,20 @@ def _files(drawn: Drawn, record: dict[str, Any]) -> PairFiles:
     return PairFiles(pair.before, pair.after, truth, drawn.lines, record)
 
 
-def _finish(work: _Work, job: Job, form: str, run: Run) -> dict[str, Any]:
+def _finish(work: Draft, job: Job, form: str, run: Run) -> dict[str, Any]:
     """Write card, contact sheet and, where wanted, the one file of arrays."""
     records = work.records(_chunks(job, form))
-    group = work.content / "pairs.zarr"
     if form == "npz":
-        arrays_to_npz(group, work.content / "pairs.npz", _chunk(job, form))
-        shutil.rmtree(group)
+        arrays_to_npz(_group(work, form), work.content / "pairs.npz", _chunk(job, form))
     if form != "geotiff":
         atomic_write_text(work.content / "pairs.json", json.dumps(records, indent=1, ensure_ascii=False))
     card = _card(job, form, run, records)
     atomic_write_text(work.content / "card.json", json.dumps(card, indent=1, ensure_ascii=False))
     atomic_write_text(work.content / "card.md", page(card))
-    title = (
-        f"{card['pairs']} {card['kind']} pairs, {card['size_px'][0]} x {card['size_px'][1]} px, seed {job.draw.seed}"
-    )
+    size = " x ".join(map(str, card["size_px"]))
+    title = f"Simulated pairs ({card['kind']}): {card['pairs']} of {size} px, seed {job.draw.seed}"
     contact_sheet(list(_pictures(work)), work.content / "contact.png", title)
     return card
-
-
-def _publish(work: _Work, folder: Path) -> None:
-    """Give the content its name, in one step where nothing of that name is there."""
-    if folder.exists():
-        os.replace(folder, work.folder / "replaced")
-    os.replace(work.content, folder)
 
 
 def _card(job: Job, form: str, run: Run, records: list[dict[str, Any]]) -> dict[str, Any]:
@@ -300,14 +231,14 @@ def _card(job: Job, form: str, run: Run, records: list[dict[str, Any]]) -> dict[
     return about | summary(records) | {"inputs": job.source.inputs, "options": job.draw.model_dump(mode="json")}
 
 
-def _keep_picture(work: _Work, number: int, name: str, parts: tuple[torch.Tensor, ...]) -> None:
+def _keep_picture(work: Draft, number: int, name: str, parts: tuple[torch.Tensor, ...]) -> None:
     every = max(1, max(parts[0].shape) // 400)
     small = [part[..., ::every, ::every].numpy() for part in parts]
     with open(work.folder / "shown" / f"{number:09d}.npz", "wb") as file:
         np.savez(file, *small, name=np.array(name))
 
 
-def _pictures(work: _Work) -> Iterator[Shown]:
+def _pictures(work: Draft) -> Iterator[Shown]:
     for path in sorted((work.folder / "shown").glob("*.npz")):
         with np.load(path) as kept:
             yield Shown(str(kept["name"]), *(kept[f"arr_{k}"] for k in range(4)))
@@ -316,6 +247,11 @@ def _pictures(work: _Work) -> Iterator[Shown]:
 def _shown(count: int) -> list[int]:
     """Numbers of the pairs on the contact sheet."""
     return np.unique(np.linspace(0, count - 1, min(SHOWN, count)).round().astype(int)).tolist()
+
+
+def _group(work: Draft, form: str) -> Path:
+    """The Zarr group, inside the result if that is what is wanted."""
+    return work.content / "pairs.zarr" if form == "zarr" else work.folder / "arrays" / "pairs.zarr"
 
 
 def _name(number: int) -> str:
@@ -380,10 +316,12 @@ def _refuse_job(job: Job) -> None:
 
 
 def _refuse_folder(folder: Path, overwrite: bool) -> None:
-    if not folder.absolute().parent.is_dir():
+    if not folder.parent.is_dir():
         raise OutputError(
             f"cannot write {folder}: the folder {folder.parent} does not exist. Make it, or choose another"
         )
+    if folder in (Path.cwd(), *Path.cwd().parents):
+        raise OutputError(f"{folder} is the folder that this command runs in: give the name of a new folder")
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not folder.is_dir():

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from .errors import OptionError
 from .estimators.consistency import BackwardOptions
 from .estimators.frequency import Frequency
+from .estimators.microflow import MicroFlow
 from .estimators.search import SearchOptions
 from .estimators.spatial import Spatial
 from .recipe import METHODS, Recipe, nearest
@@ -18,7 +19,7 @@ DEFAULT: PresetName = "earthquake"
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Settings of both methods for one kind of motion, and why they are what they are."""
+    """Settings of each method for one kind of motion, and why they are what they are."""
 
     name: PresetName
     about: str
@@ -26,6 +27,7 @@ class Preset:
     """The method taken unless another is asked for."""
     frequency: Frequency
     spatial: Spatial
+    microflow: MicroFlow
     search: SearchOptions
     backward: BackwardOptions
     reasons: dict[str, str]
@@ -36,8 +38,7 @@ class Preset:
         method = method or self.method
         if method not in METHODS:
             raise OptionError(f"there is no method {method!r}. {nearest(method, METHODS)}")
-        estimate = self.spatial if method == "spatial" else self.frequency
-        return Recipe(estimate=estimate, search=self.search, backward=self.backward)
+        return Recipe(estimate=getattr(self, method), search=self.search, backward=self.backward)
 
     def notes(self, method: str | None = None) -> dict[str, str]:
         """The reasons by the keys of `recipe(method)`, for `Recipe.to_yaml`."""
@@ -85,6 +86,7 @@ EARTHQUAKE = Preset(
     method="frequency",
     frequency=Frequency(),
     spatial=Spatial(),
+    microflow=MicroFlow(),
     search=SearchOptions(),
     backward=BackwardOptions(),
     reasons={
@@ -99,6 +101,8 @@ EARTHQUAKE = Preset(
         "spatial.reg": "smooths along the ground without rounding off the step at the fault. 0 with a 15 px window "
         "gives independent vectors for statistics.",
         "spatial.min_score": "off: the smoothing carries the field over poor spots, and the score band tells where.",
+        "microflow.step_px": "one vector per pixel at the price of one in sixteen: the network sees every pixel anyway.",
+        "microflow.min_score": "off: the sigma band tells how far each vector can be trusted.",
         "search.search_px": "the coarse pass finds the scene's own offset and the largest slip; set it by hand for "
         "slip of many pixels on a small part of the scene.",
         "backward.backward_px": "off: ground far from the fault hardly moves, so false matches are rare and the score "
@@ -113,6 +117,7 @@ LANDSLIDE = Preset(
     method="spatial",
     frequency=Frequency(window_px=24, start_window_px=48),
     spatial=Spatial(window_px=7, min_score=0.2),
+    microflow=MicroFlow(min_score=0.2),
     search=SearchOptions(),
     backward=BackwardOptions(backward_px=0.5),
     reasons={
@@ -128,6 +133,8 @@ LANDSLIDE = Preset(
         "spatial.step_px": "one vector per pixel, so that head, flanks and toe are drawn by the data.",
         "spatial.reg": "keeps small windows from jumping; lower it to 0.1 where neighbouring blocks move differently.",
         "spatial.min_score": "0.2: below it the surface was turned over or grown over, and the smoothing only guesses.",
+        "microflow.step_px": "one vector per pixel: the slide is small, and so is the cost.",
+        "microflow.min_score": "0.2: below it the surface was turned over or grown over.",
         "search.search_px": "found by the coarse pass; set it by hand for a small, fast slide in a large stable scene.",
         "backward.backward_px": "on: vegetation, debris and shadows give false matches, and these rarely find their "
         "way back.",
@@ -141,6 +148,7 @@ GLACIER = Preset(
     method="frequency",
     frequency=Frequency(window_px=64, start_window_px=128, step_px=8),
     spatial=Spatial(window_px=31, step_px=4, min_score=0.2),
+    microflow=MicroFlow(step_px=8, min_score=0.2),
     search=SearchOptions(search_px=20),
     backward=BackwardOptions(backward_px=1.0),
     reasons={
@@ -153,6 +161,8 @@ GLACIER = Preset(
         "spatial.step_px": "an eighth of the window; a dense map would only repeat itself.",
         "spatial.reg": "flow is smooth except at the shear margins; lower it if these look too wide.",
         "spatial.min_score": "0.2: drops fresh snow and cloud, keeps dirty ice.",
+        "microflow.step_px": "as for the other methods, so that results can be compared.",
+        "microflow.min_score": "0.2: fresh snow and cloud stay below it.",
         "search.search_px": "20 px is 200 m at 10 m pixels, fixed because a tongue is too small a part of the scene "
         "for the coarse pass to count on. Raise it for surges and long intervals, lower it for pairs of a few weeks.",
         "backward.backward_px": "on: melt and fresh snow make false matches likely in so wide a search.",
@@ -166,6 +176,7 @@ DUNE = Preset(
     method="frequency",
     frequency=Frequency(window_px=32, step_px=4),
     spatial=Spatial(window_px=21, step_px=2, min_score=0.2),
+    microflow=MicroFlow(step_px=4, min_score=0.2),
     search=SearchOptions(search_px=4),
     backward=BackwardOptions(backward_px=0.5),
     reasons={
@@ -176,6 +187,8 @@ DUNE = Preset(
         "spatial.step_px": "dunes move as bodies: every second pixel tells as much as every one.",
         "spatial.reg": "bridges the smooth flanks between crests.",
         "spatial.min_score": "0.2: smooth interdune flats have nothing to match and are better left empty.",
+        "microflow.step_px": "as for the other methods, so that results can be compared.",
+        "microflow.min_score": "0.2: drops sand that was blown over.",
         "search.search_px": "small on purpose: half the spacing of the dunes is the limit beyond which a crest is "
         "taken "
         "for its neighbour. Choose dates near enough that dunes move less, and seasons with the same sun.",

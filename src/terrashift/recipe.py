@@ -17,12 +17,17 @@ from .errors import OptionError
 from .estimators.base import Estimator
 from .estimators.consistency import BackwardOptions
 from .estimators.frequency import Frequency
+from .estimators.microflow import MicroFlow
 from .estimators.search import SearchOptions
 from .estimators.spatial import Spatial
 from .io.raster import ReadOptions
 from .runner import RunOptions
 
-METHODS: dict[str, type[Frequency] | type[Spatial]] = {"frequency": Frequency, "spatial": Spatial}
+METHODS: dict[str, type[Frequency] | type[Spatial] | type[MicroFlow]] = {
+    "frequency": Frequency,
+    "spatial": Spatial,
+    "microflow": MicroFlow,
+}
 COMMENT_WIDTH = 100
 
 
@@ -31,7 +36,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     read: ReadOptions = Field(default_factory=ReadOptions, description="Which pixels are read.")
     search: SearchOptions = Field(default_factory=SearchOptions, description="How far matches are looked for.")
-    estimate: Annotated[Frequency | Spatial, Field(discriminator="method")] = Field(
+    estimate: Annotated[Frequency | Spatial | MicroFlow, Field(discriminator="method")] = Field(
         default_factory=Frequency, description="How displacement is measured."
     )
     backward: BackwardOptions = Field(default_factory=BackwardOptions, description="Whether the way back is checked.")

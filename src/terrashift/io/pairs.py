@@ -96,7 +96,7 @@ def write_image(path: Path, image: Image, tags: Mapping[str, str]) -> None:
 
 
 def create_arrays(group: Path, count: int, chunk: int, plan: Mapping[str, ArrayPlan], about: Mapping[str, Any]) -> None:
-    """Make a Zarr group of arrays with `count` pairs along their first axis, `chunk` of them to a file.
+    """Make a Zarr group of arrays with `count` pairs along their first axis, `chunk` of them to a file; whole or not.
 
     Raises:
         OutputError: where it cannot be written.
@@ -104,7 +104,8 @@ def create_arrays(group: Path, count: int, chunk: int, plan: Mapping[str, ArrayP
     import zarr
 
     try:
-        root = zarr.create_group(str(group), overwrite=True, attributes=dict(about))
+        part = group.with_name(f".{group.name}.part")
+        root = zarr.create_group(str(part), overwrite=True, attributes=dict(about))
         for name, array in plan.items():
             root.create_array(
                 name,
@@ -114,6 +115,7 @@ def create_arrays(group: Path, count: int, chunk: int, plan: Mapping[str, ArrayP
                 dimension_names=("pair", *array.dimensions),
                 attributes={"meaning": array.meaning},
             )
+        os.replace(part, group)
     except OSError as error:
         raise explain(group, error) from error
 

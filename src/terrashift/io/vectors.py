@@ -182,14 +182,15 @@ def _crs_of(data: dict[str, Any], name: str) -> str | None:
 def _moved(line: Line, source: str, target: str, name: str) -> Line:
     if source == target or same_crs(source, target):
         return line
+    from rasterio._err import CPLE_BaseError  # `warp.transform` lets GDAL's own errors through
     from rasterio.errors import RasterioError
     from rasterio.warp import transform
 
     try:
         x, y = transform(parse_crs(source), parse_crs(target), *line.T.tolist())[:2]
         moved = np.stack([x, y], 1)
-    except RasterioError as error:
-        raise InputError(f"{name} cannot be brought from {source} to {target}: {error}") from error
+    except (RasterioError, CPLE_BaseError):
+        moved = np.full_like(line, np.nan)
     if not np.isfinite(moved).all():
         raise InputError(
             f"{name} has points that {target} cannot hold (x {line[0, 0]:g}, y {line[0, 1]:g}, ...): are they really "

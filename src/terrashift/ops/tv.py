@@ -110,7 +110,7 @@ def steepness(slope: Slope) -> Float[Tensor, "rows columns"]:
 def scale_quads(slope: Slope, factor: Float[Tensor, "rows columns"]) -> None:
     """Multiply what belongs to each quad by its factor, in place."""
     slope.across[0].mul_(factor[:-1])
-    slope.across[1].mul_(factor[:-1])
+    slope.across[1].mul_(factor[1:])
     slope.down[0].mul_(factor[:, :-1])
     slope.down[1].mul_(factor[:, 1:])
 

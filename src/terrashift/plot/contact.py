@@ -84,10 +84,12 @@ def motion_limit(motion: Float[np.ndarray, "2 height width"]) -> float:
 
 
 def _draw_images(panels: Sequence[Axes], pair: Shown) -> None:
+    from matplotlib import colormaps
+
     known = np.concatenate([image[np.isfinite(image)] for image in (pair.before, pair.after)])
     low, high = np.percentile(known, STRETCH) if known.size else (0.0, 1.0)
     for axes, image in zip(panels, (pair.before, pair.after), strict=True):
-        _show(axes, image, "gray", (float(low), float(max(high, low + 1e-12))))
+        _show(axes, image, colormaps["gray"], (float(low), float(max(high, low + 1e-12))))
 
 
 def _draw_motion(panels: Sequence[Axes], pair: Shown, limit: float) -> None:
@@ -96,16 +98,14 @@ def _draw_motion(panels: Sequence[Axes], pair: Shown, limit: float) -> None:
     beside = np.where(pair.trace, 1.0, np.nan)
     for axes, part in zip(panels, pair.motion, strict=True):
         _show(axes, part, cm.vik, (-limit, limit))  # pyright: ignore[reportAttributeAccessIssue] made at import
-        axes.imshow(beside, cmap="gray", vmin=1, vmax=2, interpolation="nearest", aspect="auto")
+        axes.imshow(beside, cmap="gray", vmin=1, vmax=2, interpolation="nearest")
 
 
 def _show(axes: Axes, band: np.ndarray, colours: Any, limits: tuple[float, float]) -> None:
-    """One band, true to scale, on grey where it has no value."""
-    axes.set_facecolor(NO_VALUE)
-    scale = max(band.shape)
-    axes.set_xlim(-0.5 - (scale - band.shape[1]) / 2, band.shape[1] - 0.5 + (scale - band.shape[1]) / 2)
+    """One band, true to scale, grey where it has no value."""
     low, high = limits
-    axes.imshow(np.ma.masked_invalid(band), cmap=colours, vmin=low, vmax=high, interpolation="nearest", aspect="equal")
+    shades = colours.with_extremes(bad=NO_VALUE)
+    axes.imshow(np.ma.masked_invalid(band), cmap=shades, vmin=low, vmax=high, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():

@@ -129,7 +129,7 @@ class Archive:
         return Archive(tuple(self.views[k] for k in kept), tuple(self.pixels[k] for k in kept))
 
     @staticmethod
-    def of(views: Iterable[tuple[View, Sequence[Float[np.ndarray, "height width"]]]]) -> Archive:
+    def of(views: Iterable[tuple[View, Sequence[Float[np.ndarray, "_ _"]]]]) -> Archive:
         """Round images to levels.
 
         Raises:

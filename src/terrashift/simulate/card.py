@@ -49,7 +49,7 @@ def summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def page(card: dict[str, Any]) -> str:
     """The card in Markdown."""
-    lines = [f"# {card['pairs']} simulated pairs ({card['kind']})", ""]
+    lines = [f"# Simulated pairs ({card['kind']}): {card['pairs']}", ""]
     lines += [f"Made by TerraShift {card['version']}, seed {card['seed']}:", "", f"    {card['command']}", ""]
     height, width = card["size_px"]
     lines += [f"{height} x {width} px, stored as {card['stored_as']}. Split: {card['split'] or 'none'}.", ""]

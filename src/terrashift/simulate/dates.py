@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -213,7 +213,7 @@ def _changed(
 ) -> tuple[Tensor, Tensor]:
     """Radiometry, in deviations of the place about its mean."""
     mean, deviation = levels
-    noise = Radiometry(gain=0, haze=0, change=0, sun=0, mtf_px=0, noise=options.one_date_noise, clouds=0)
+    noise = replace(OFF, noise=options.one_date_noise)
     changes = (noise, options.one_date) if alone else (OFF, options.two_dates)
     results = []
     for image, radiometry, name in zip((before, after), changes, ("before", "after"), strict=True):

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from affine import Affine
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy.random import Generator
 from pydantic import BaseModel, Field
 from torch import Tensor
@@ -41,6 +41,10 @@ ELASTIC_SHARE = 1 / 3
 PATCH = 64
 """Windows that are cut from one part of an image."""
 PATCH_PX = 160
+CHOICE = 4
+"""So many windows are drawn for each that is taken."""
+WINDOW_CONTRAST = 0.1
+"""Windows of a smaller deviation, as a share of the place's own, are taken only where there are no others."""
 TRIES = 50
 ENOUGH_DATA = 0.95
 ENOUGH_CONTRAST = 0.02
@@ -179,7 +183,7 @@ def draw_windows(source: Source, options: DrawOptions, number: int) -> DrawnWind
     margin, extent = _margin(largest_px), max(PATCH_PX, 2 * side)
     place = source.place(random, extent + 2 * margin)
     look, corner = _look(place, extent + 2 * margin, random, 1.0)
-    corners = torch.from_numpy(margin + random.integers(extent - side + 1, size=(PATCH, 2)))
+    corners = margin + _corners(look, margin, side, WINDOW_CONTRAST * place.levels[1], random)
     drawing = Random.of(options.seed, range(number * PATCH, (number + 1) * PATCH)).split(options.kind)
     fields = (draw_cut if options.kind == "dis" else draw_uniform)(drawing, side, largest_px)
     windows = windows_from_dates(look, corners, fields.flow, options.dates(place), _seed(random))
@@ -244,6 +248,15 @@ def _look(place: Place, side: int, random: Generator, enough: float) -> tuple[Lo
         f"no crop of {side} px of {place.name} was found, in {TRIES} tries, that has data and contrast throughout: "
         "pass a smaller --size, or images with fewer gaps."
     )
+
+
+def _corners(look: Look, margin: int, side: int, least: float, random: Generator) -> Int[Tensor, "window 2"]:
+    """First pixels of `PATCH` windows inside the margin; where there is a choice, of windows with some contrast."""
+    inner = look.first.pixels[0, margin:-margin, margin:-margin]
+    drawn = torch.from_numpy(random.integers(inner.shape[0] - side + 1, size=(CHOICE * PATCH, 2)))
+    windows = inner.unfold(0, side, 1).unfold(1, side, 1)[drawn[:, 0], drawn[:, 1]]
+    flat = windows.std((1, 2)) < least
+    return drawn[flat.int().argsort(stable=True)[:PATCH]]
 
 
 def _is_useful(image: Float[Tensor, "height width"], usual: float, enough: float) -> bool:

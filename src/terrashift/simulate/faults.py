@@ -97,7 +97,9 @@ class AlongOptions(BaseModel, frozen=True, extra="forbid"):
     slip: SlipOptions = Field(default=SlipOptions(), description="Shape of the slip on each segment.")
 
 
-def faults_along(lines: Sequence[Float[np.ndarray, "_ 2"]], options: AlongOptions, random: Generator) -> tuple[Segment, ...]:
+def faults_along(
+    lines: Sequence[Float[np.ndarray, "_ 2"]], options: AlongOptions, random: Generator
+) -> tuple[Segment, ...]:
     """One segment along each line ((east, north), m from the scene's centre; see `trace.from_crs`).
 
     Each has the largest slip asked for and dies at its own tips: join pieces that continue each other first.

@@ -136,7 +136,7 @@ class _Lumps(NamedTuple):
 
 
 def _lump(slip: Vectors, edges: Float[np.ndarray, " 2"], above: _Lumps | None) -> _Lumps:
-    """Cells between two depths as one with the pairs of lumps above them: the sum of the moments, at their mean place."""
+    """Cells between two depths as one with the pairs of lumps above: the sum of their moments, at its centre."""
     if above is None:
         return _Lumps(slip, np.full(len(slip), edges[1]), np.zeros(len(slip)))
     high = edges[1] - edges[0]

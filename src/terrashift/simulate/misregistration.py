@@ -26,7 +26,7 @@ class Misregistration(NamedTuple):
     spread: tuple[float, float]
     """Robust deviation (1.4826 MAD) of the windows about it, px: local offsets and noise."""
     matched: float
-    """Share of the windows that match."""
+    """Share of the windows with data that match."""
     count: int = 0
     """Windows that match."""
 
@@ -61,7 +61,7 @@ def misregistration(
     spread = 1.4826 * (clear - middle).abs().quantile(0.5, dim=0)
     x, y = middle.tolist()
     wide, high = spread.tolist()
-    return Misregistration((x, y), (wide, high), len(clear) / len(windows), len(clear))
+    return Misregistration((x, y), (wide, high), len(clear) / len(usable), len(clear))
 
 
 def _starts(length: int, side: int) -> list[int]:

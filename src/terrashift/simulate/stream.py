@@ -106,10 +106,10 @@ class Stream:
         self.options = options or StreamOptions()
         self.seed, self.device = seed, device
         self.margin_px = REACH + 1 + _farthest(self.options)
+        self._cumulative = _cumulative(archive, self.options, self.margin_px).to(device)
         self._frames = _frames(archive, device)
         self._first = torch.tensor(np.cumsum([0] + [len(v.dates) for v in archive.views])[:-1], device=device)
         self._dates = torch.tensor([len(view.dates) for view in archive.views], device=device)
-        self._cumulative = _cumulative(archive, self.options, self.margin_px).to(device)
 
     def smaller(self, largest_px: float) -> Stream:
         """The same stream with offsets across faults up to `largest_px` only, at no further memory.
@@ -166,7 +166,7 @@ class Stream:
         return Crops(frames.start[frame], frames.height[frame], frames.width[frame], row, column)
 
     def _fields(self, random: Random) -> Fields:
-        size, farthest = self.options.size_px, _farthest(self.options)
+        size, farthest = self.options.size_px, float(_farthest(self.options))
         if self.options.kind == "dis":
             return draw_cut(random, size, farthest)
         if self.options.kind != "rupture":

@@ -35,7 +35,9 @@ def from_crs(grid: Grid, line: Line) -> Line:
     return (np.stack([column, row], 1) - np.array([grid.width, grid.height]) / 2) @ local_matrix(grid).T
 
 
-def parted_pixels(shape: tuple[int, int], lines: Iterable[Float[np.ndarray, "_ 2"]]) -> Bool[np.ndarray, "height width"]:
+def parted_pixels(
+    shape: tuple[int, int], lines: Iterable[Float[np.ndarray, "_ 2"]]
+) -> Bool[np.ndarray, "height width"]:
     """True on pixels that a line, as (column, row), parts from one of their four neighbours.
 
     A line parts two neighbours where it crosses the stretch between their centres an odd number of times.

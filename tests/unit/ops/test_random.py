@@ -49,3 +49,13 @@ def test_whole_numbers_reach_every_value_and_no_further():
 
 def test_chance_hits_its_share():
     assert abs(Random.of(2, range(4000)).chance("c", 0.25).float().mean() - 0.25) < 0.03
+
+
+def test_the_largest_bits_stay_below_one_so_that_whole_numbers_stay_in_their_range(monkeypatch):
+    """One draw in sixteen million would be rounded up to 1, and a list read past its end."""
+    monkeypatch.setattr(Random, "_bits", lambda self, purpose, count: torch.full((2, count), -1, dtype=torch.int32))
+    random = Random.of(1, [0, 1])
+    assert random.uniform("u", 3).max() < 1
+    assert random.whole("k", 512).max() == 511
+    assert random.chance("c", 1.0).all()
+    assert random.normal("n", 4).isfinite().all()

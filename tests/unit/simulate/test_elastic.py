@@ -1,8 +1,9 @@
-"""Ground moves with its sign, breaks on the trace and nowhere else, alike on any grid, and as every triangle would move it."""
+"""Ground moves with its sign, breaks on the trace and nowhere else, and as every triangle alone would move it."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def crossed(grid, found, axis):
     odd = np.zeros(here.shape[:2], bool)
     for line in found.lines:
         points = np.stack(~grid.transform @ tuple(line.numpy().T), 1)
-        for start, end in zip(points[:-1], points[1:], strict=True):
+        for start, end in pairwise(points):
             if (np.minimum(start, end) > [grid.width, grid.height]).any() or (np.maximum(start, end) < 0).any():
                 continue
             apart = (turn(start, end, here) != turn(start, end, there)) & (
@@ -181,7 +182,7 @@ def test_twice_the_slip_moves_twice_and_two_faults_move_by_their_sum():
 def test_nothing_moves_where_nothing_slips():
     still = Segment(CASES["across"].trace, np.zeros((2, 2)), 1000.0)
     found = elastic_displacement(GRID, [still])
-    assert not (found.east.any() or found.north.any() or found.up.any())
+    assert not torch.stack([found.east, found.north, found.up]).any()
 
 
 def test_ground_moves_alike_on_grids_turned_or_flipped():
@@ -227,9 +228,7 @@ def test_a_line_that_comes_back_over_the_same_gap_parts_nothing_there():
 def test_random_faults_move_the_ground_by_the_motion_asked_for(grid):
     found = random_displacement(grid, 1, 3.0, FaultOptions(in_sight=1.0, oblique=0.0))
     longest = float(torch.hypot(found.east, found.north).max())
-    horizontal = max(
-        float(torch.hypot(found.east.diff(dim=axis), found.north.diff(dim=axis)).max()) for axis in (0, 1)
-    )
+    horizontal = max(float(torch.hypot(found.east.diff(dim=axis), found.north.diff(dim=axis)).max()) for axis in (0, 1))
     assert found.trace.any()
     assert max(longest, horizontal) == pytest.approx(3.0, rel=0.1)
     assert longest <= 3.0 + 1e-5

@@ -9,7 +9,7 @@ from scipy import stats
 
 from terrashift.errors import OptionError
 from terrashift.ops.random import Random
-from terrashift.simulate.fields import FieldOptions, Fields, beside, draw_fields
+from terrashift.simulate.fields import FieldOptions, Fields, _Plan, beside, draw_fields
 
 SIZE = 64
 FAULT_ONLY = {"zone_share": 0.0, "shift_px": 0.0, "smooth_px": 0.0}
@@ -26,7 +26,9 @@ def jumps(drawn: Fields) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_crops_without_faults_neither_break_nor_move_where_all_else_is_off():
-    drawn = draw_fields(Random.of(1, range(8)), SIZE, FieldOptions(shares=(1.0, 0.0, 0.0, 0.0), shift_px=0.0, smooth_px=0.0))
+    drawn = draw_fields(
+        Random.of(1, range(8)), SIZE, FieldOptions(shares=(1.0, 0.0, 0.0, 0.0), shift_px=0.0, smooth_px=0.0)
+    )
     assert not drawn.flow.any()
     assert not drawn.trace.any()
 
@@ -35,7 +37,11 @@ def test_faults_are_as_many_as_their_shares_say():
     options = FieldOptions(shares=(0.3, 0.5, 0.15, 0.05), tip_share=0.0, **FAULT_ONLY)
     moving = draw_fields(Random.of(2, range(1000)), 16, options).flow.flatten(1).any(1)
     assert abs(moving.float().mean() - 0.7) < 0.05
-    only_three = draw_fields(Random.of(2, range(40)), SIZE, FieldOptions(shares=(0.0, 0.0, 0.0, 1.0), tip_share=0.0, **FAULT_ONLY))
+    count = _Plan.draw(Random.of(2, range(4000)), SIZE, options).present.sum(1)
+    assert (torch.bincount(count) / 4000 - torch.tensor(options.shares)).abs().max() < 0.025
+    only_three = draw_fields(
+        Random.of(2, range(40)), SIZE, FieldOptions(shares=(0.0, 0.0, 0.0, 1.0), tip_share=0.0, **FAULT_ONLY)
+    )
     only_one = draw_fields(Random.of(2, range(40)), SIZE, one_fault())
     assert only_three.trace.float().mean() > 2 * only_one.trace.float().mean()
 
@@ -72,9 +78,7 @@ def test_the_field_breaks_on_the_trace_and_nowhere_else():
 
 
 def test_smeared_faults_have_no_trace_unless_they_are_narrow():
-    sharp, smeared = (
-        draw_fields(Random.of(5, range(60)), SIZE, one_fault(zone_share=share)) for share in (0.0, 1.0)
-    )
+    sharp, smeared = (draw_fields(Random.of(5, range(60)), SIZE, one_fault(zone_share=share)) for share in (0.0, 1.0))
     left = smeared.trace.flatten(1).any(1)
     assert abs(left.float().mean() - 0.5) < 0.2  # widths from 0.5 to 8 px, log-uniform: half of them above 2
     assert torch.equal(smeared.trace[left], sharp.trace[left])
@@ -95,8 +99,8 @@ def test_offsets_are_log_uniform_between_their_bounds():
     assert stats.kstest(found, span.cdf).statistic < 0.1
 
 
-def test_half_of_the_slip_is_left_at_the_depth_of_the_fault_and_less_beyond():
-    drawn = draw_fields(Random.of(7, range(80)), 128, one_fault())
+def test_the_ground_moves_by_half_the_slip_beside_the_trace_and_less_away_from_it():
+    drawn = draw_fields(Random.of(7, range(40)), 128, one_fault())
     near = drawn.flow.norm(dim=1)[drawn.trace].mean()
     corners = drawn.flow.norm(dim=1)[:, ::127, ::127].mean()
     assert 0.85 < near < 1.1  # half of the slip on either side
@@ -138,7 +142,12 @@ def test_pixels_beside_a_border_have_a_neighbour_on_its_other_side():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"least_px": 0.0}, {"least_px": 3.0, "largest_px": 2.0}, {"shares": (0.5, 0.6, 0.0, 0.0)}, {"shares": (-0.5, 1.5, 0.0, 0.0)}],
+    [
+        {"least_px": 0.0},
+        {"least_px": 3.0, "largest_px": 2.0},
+        {"shares": (0.5, 0.6, 0.0, 0.0)},
+        {"shares": (-0.5, 1.5, 0.0, 0.0)},
+    ],
 )
 def test_options_that_cannot_be_are_refused(wrong):
     with pytest.raises(OptionError):

@@ -40,7 +40,7 @@ def test_a_wave_keeps_the_share_of_its_amplitude_that_the_contrast_says(axis):
     light = torch.from_numpy(
         np.tile(0.5 + 0.3 * (wave[:, None] if axis == 0 else wave), (1, 120) if axis == 0 else (120, 1))
     )
-    line = see(light, 2, QUIET, 0, "any")[0].mean(1 - axis)[10:50].numpy()  # thirty waves in 100 px, twelve in 40
+    line = see(light, 2, QUIET, 0, "any")[0].mean(1 - axis)[10:50].numpy()  # twelve whole waves
     wave = np.exp(2j * np.pi * 0.3 * np.arange(10, 50))
     assert 2 * abs((line * wave).mean()) / 0.3 == pytest.approx(QUIET.contrast(0.3, 2), abs=1e-3)
 

@@ -1,0 +1,1 @@
+"""Networks as plain modules: tensors in, tensors out; no files, no metres."""
