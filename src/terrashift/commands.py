@@ -109,7 +109,7 @@ def simulate(words: Sequence[str]) -> int:
     job = _job(Job, found, recipe.read, draw, options)
     command = shlex.join(["terrashift", "simulate", *words])
     made = make_dataset(job, found.output, Run(command, str(__version__), found.overwrite, tell))
-    out(f"{made.folder}: {made.card['pairs']} simulated. Look at contact.png and card.md in it.")
+    out(f"{found.output}: {made.card['pairs']} simulated. Look at contact.png and card.md in it.")
     return 0
 
 

@@ -13,7 +13,7 @@ from terrashift.core.grid import Grid
 from terrashift.estimators.base import Search
 from terrashift.simulate.pair import SimulatedPair, simulate_pair
 from terrashift.simulate.rupture import Rupture, displacement
-from terrashift.simulate.scene import procedural_scene
+from terrashift.simulate.scene import procedural_ground
 
 SIZE_PX = (136, 184)  # rows, columns
 MARGIN_PX = 10  # of the scene around the grid: the motion, and the reach of the interpolation
@@ -38,7 +38,7 @@ BOUNDS = {
 
 def simulated(seed: int) -> SimulatedPair:
     """A landscape with crops changed between the dates, broken along a rough trace."""
-    scene = procedural_scene(*(side + 2 * MARGIN_PX for side in SIZE_PX), seed)
+    scene = procedural_ground(*(side + 2 * MARGIN_PX for side in SIZE_PX), seed)
     return simulate_pair(scene, GRID, displacement(GRID, RUPTURE, seed))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -51,6 +52,18 @@ def write(path, band, crs="EPSG:32631", transform=NORTH_UP, **tags):
         out.write(band, 1)
         out.update_tags(**tags)
     return str(path)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Small pairs do with few points of a fault; and the picture is drawn in the tests of the command."""
+    monkeypatch.setattr("terrashift.simulate.rupture.SAMPLES", 512)
+
+    def sheet(shown, path, title):
+        assert all(one.before.shape == one.after.shape == one.trace.shape == one.motion.shape[1:] for one in shown)
+        path.write_text(f"{title}: " + ", ".join(one.name for one in shown))
+
+    monkeypatch.setattr(dataset, "contact_sheet", sheet)
 
 
 @pytest.fixture(scope="module")
@@ -234,9 +247,10 @@ def test_an_unfinished_data_set_of_other_options_is_not_mixed_in(source, tmp_pat
     def cut_off(*words):
         raise Cut
 
-    with monkeypatch.context() as patch, pytest.raises(Cut):
-        patch.setattr(dataset, "contact_sheet", cut_off)
-        make_dataset(job(source, 2, seed=1), tmp_path / "d", RUN)
+    with monkeypatch.context() as patch:
+        patch.setattr(dataset, "page", cut_off)
+        with pytest.raises(Cut):
+            make_dataset(job(source, 2, seed=1), tmp_path / "d", RUN)
     with pytest.raises(OutputError, match="unfinished data set of other options"):
         make_dataset(job(source, 2, seed=2), tmp_path / "d", RUN)
     made = make_dataset(job(source, 2, seed=2), tmp_path / "d", RUN._replace(overwrite=True))
@@ -266,7 +280,7 @@ def test_an_existing_folder_is_kept_unless_it_is_ours_and_may_be_replaced(source
     with pytest.raises(OutputError, match="was left alone"):
         make_dataset(job(source, 1), tmp_path / "thesis", RUN._replace(overwrite=True))
     assert contents(tmp_path / "thesis") == {"chapter.tex": b"precious"}
-    with pytest.raises(OutputError, match="the folder .* does not exist"):
+    with pytest.raises(OutputError, match=r"the folder .* does not exist"):
         make_dataset(job(source, 1), tmp_path / "nowhere" / "d", RUN)
 
 
@@ -281,21 +295,23 @@ def test_a_disk_that_fills_up_is_an_error_with_the_way_out(source, tmp_path, mon
     def full(*words, **more):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(dataset, "contact_sheet", full)
+    monkeypatch.setattr(dataset, "page", full)
     with pytest.raises(OutputError, match="the disk is full"):
         make_dataset(job(source, 1, "zarr"), tmp_path / "d", RUN)
     assert not (tmp_path / "d").exists()
 
 
-def test_a_given_trace_breaks_the_whole_image_along_it(source, tmp_path):
+def test_a_given_trace_breaks_the_whole_image_along_it(source, tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr(dataset, "draw_pair", lambda *words: kept.append(draw_pair(*words)) or kept[-1])
     line = np.array([[500100.0, 3998600.0], [500900.0, 3999300.0], [501800.0, 3999900.0]])
     options = draw(size_px=None, slip_m=20.0, depth_km=1.0)
     made = make_dataset(Job(source, options, DatasetOptions(), Trace((line,))), tmp_path / "d", RUN)
     assert made.card["size_px"] == list(SHAPE)
     truth = read_field(tmp_path / "d" / "pair_00000" / "truth.tif")
     assert truth.grid == source.only.grid
-    drawn = draw_pair(source, options, 0, Trace((line,)))
-    pieces = [np.linspace(a, b, 200) for a, b in zip(line[:-1], line[1:], strict=True)]
+    drawn = kept[0]
+    pieces = [np.linspace(a, b, 200) for a, b in pairwise(line)]
     columns, rows = ~truth.grid.transform @ tuple(np.concatenate(pieces).T)
     near = (columns > 10) & (columns < 160) & (rows > 10) & (rows < 130)
     assert drawn.pair.trace[rows[near].astype(int), columns[near].astype(int)].float().mean() > 0.95
@@ -307,7 +323,7 @@ def test_a_given_trace_breaks_the_whole_image_along_it(source, tmp_path):
 def test_crops_of_a_given_trace_lie_on_it(source):
     line = np.array([[500100.0, 3998600.0], [501800.0, 3999900.0]])
     options = draw(size_px=64, slip_m=20.0, depth_km=1.0)
-    for number in range(3):
+    for number in range(2):
         drawn = draw_pair(source, options, number, Trace((line,)))
         assert drawn.pair.trace.sum() > 20
         assert drawn.pair.flow.shape == (2, 64, 64)
@@ -423,6 +439,6 @@ def test_places_that_will_not_do_are_refused_at_the_door(source, tmp_path):
     holed = ground()
     holed[::20] = np.nan
     holey = place_of_files(write(tmp_path / "h.tif", holed), None, FileOptions(ReadOptions()))
-    with pytest.raises(InputError, match="no crop of .* was found, in 50 tries"):
+    with pytest.raises(InputError, match=r"no crop of .* was found, in 50 tries"):
         draw_windows(holey, draw(kind="uni", window_px=16), 0)
     assert not (tmp_path / "d").exists()

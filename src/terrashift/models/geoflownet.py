@@ -1,13 +1,14 @@
 """Flow from two images by a U-Net without a correlation layer, at five scales.
 
-The backbone of Bertrand, Giffard-Roisin, Hollingsworth & Mairal (2025), MicroFlow, arXiv:2504.13452, which has the form of
-FlowNetS (Dosovitskiy et al. 2015) with 3 x 3 kernels and the first two layers at full resolution. At full width 38.0
+The backbone of Bertrand, Giffard-Roisin, Hollingsworth & Mairal (2025), MicroFlow, arXiv:2504.13452, which has the form
+of FlowNetS (Dosovitskiy et al. 2015) with 3 x 3 kernels and the first two layers at full resolution. At full width 38.0
 million weights and 0.95 million multiply-adds for each pixel.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -51,9 +52,7 @@ class GeoFlowNet(nn.Module):
         n64, n128, n256, n512, n1024 = (options.maps(n) for n in (64, 128, 256, 512, 1024))
         self.full = nn.Sequential(_convolution(2, n64), _convolution(n64, n128))
         seen = (n128, n256, n512, n512, n1024)  # at 1, 1/2, 1/4, 1/8, 1/16
-        self.down = nn.ModuleList(
-            nn.Sequential(_convolution(a, b, 2), _convolution(b, b)) for a, b in zip(seen, seen[1:], strict=False)
-        )
+        self.down = nn.ModuleList(nn.Sequential(_convolution(a, b, 2), _convolution(b, b)) for a, b in pairwise(seen))
         rising = (n512, n256, n128, n64)  # at 1/8, 1/4, 1/2, 1
         joined = (n1024, *(skip + up + 2 for skip, up in zip(seen[-2::-1], rising, strict=True)))
         self.up = nn.ModuleList(

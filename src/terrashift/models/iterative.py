@@ -1,7 +1,7 @@
 """Refine a flow in passes: warp `after` by the flow so far, and let a network find what is left.
 
-Bertrand, Giffard-Roisin, Hollingsworth & Mairal (2025), MicroFlow, arXiv:2504.13452: three passes with weights of their own,
-`after` always resampled from the original, every image normalised by itself, after each warp again.
+Bertrand, Giffard-Roisin, Hollingsworth & Mairal (2025), MicroFlow, arXiv:2504.13452: three passes with weights of
+their own, `after` always resampled from the original, every image normalised by itself, after each warp again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .geoflownet import GeoFlowNet, GeoFlowNetOptions
 from .layers import sample
 from .normalise import min_max, standardise
 
+PUBLISHED = GeoFlowNetOptions()
 NORMALISATIONS = {"min-max": min_max, "mean-deviation": standardise}
 
 
@@ -45,8 +46,8 @@ class IterativeOptions:
 class IterativeRefinement(nn.Module):
     """Passes of pair networks over two images.
 
-    A pair network takes (before, after warped so far), each (batch, 1, height, width) and normalised, and gives a list of
-    flows whose last is at full resolution, (x right, y down) px: see `GeoFlowNet`.
+    A pair network takes (before, after warped so far), each (batch, 1, height, width) and normalised, and gives a list
+    of flows whose last is at full resolution, (x right, y down) px: see `GeoFlowNet`.
     """
 
     def __init__(self, networks: Sequence[nn.Module], options: IterativeOptions = IterativeOptions()) -> None:
@@ -87,18 +88,18 @@ class IterativeRefinement(nn.Module):
         fixed, moved = normalise(before), after
         flows = []
         for number in range(passes):
-            if number or start is not None:
-                moved = sample(after, flow if self.options.through_warp else flow.detach())
-            network = self.networks[0 if self.options.shared else number]
             # a pass answers for its own step only: what it starts from is given
             given = flow if self.options.through_warp else flow.detach()
-            flow = given + network(fixed, normalise(moved))[-1]
+            if number or start is not None:
+                moved = sample(after, given)
+            network = self.networks[0 if self.options.shared else number]
+            flow = given + network(fixed, normalise(moved))[-1]  # b 2 h w
             flows.append(flow)
         return flows
 
 
 def published_microflow(
-    options: IterativeOptions = IterativeOptions(), backbone: GeoFlowNetOptions = GeoFlowNetOptions()
+    options: IterativeOptions = IterativeOptions(), backbone: GeoFlowNetOptions = PUBLISHED
 ) -> IterativeRefinement:
     """MicroFlow as published: GeoFlowNets with separate weights; 114 million of them and 5.7 MFLOP per pixel in all.
 

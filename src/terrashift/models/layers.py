@@ -1,4 +1,4 @@
-"""What several networks are made of: sampling along a flow, padding to whole cells, convex upsampling, first weights."""
+"""What several networks are made of: sampling along a flow, padding, convex upsampling, first weights."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def standardise_locally(
 
 
 def fill_gaps(image: Images, around_px: int = 33) -> Filled:
-    """Give gaps the mean of what lies in the square of `around_px` px around them, else that of the whole sample, else 0.
+    """Give gaps the mean of the square of `around_px` px around them, else that of the whole sample, else 0.
 
     >>> fill_gaps(torch.tensor([[[[1.0, torch.nan, 3.0]]]])).image
     tensor([[[[1., 2., 3.]]]])

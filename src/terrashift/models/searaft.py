@@ -1,8 +1,8 @@
 """Flow by looking up correlations between all pairs of features, refined by a recurrent network.
 
 SEA-RAFT: Wang, Lipson & Deng (2024), arXiv:2405.14793, after RAFT: Teed & Deng (2020), arXiv:2003.12039. Encoders are
-ResNets cut off at an eighth of the resolution (He et al. 2016), the update is made of ConvNeXt blocks (Liu et al. 2022).
-Here for images of a single band, without weights trained on photographs.
+ResNets cut off at an eighth of the resolution (He et al. 2016), the update is made of ConvNeXt blocks (Liu et al.
+2022). Here for images of a single band, without weights trained on photographs.
 """
 
 from __future__ import annotations

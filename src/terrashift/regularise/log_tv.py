@@ -38,7 +38,7 @@ class LogPrice(NamedTuple):
     def energy(self, field: Float[Tensor, "band height width"], data: Data, edges: Edges) -> float:
         """What is minimised."""
         share = edges.share()
-        cost = share * torch.log1p(steepness(edges.slope(field)) / share / self.edge_px)
+        cost = share.square() * torch.log1p(steepness(edges.slope(field)) / share / self.edge_px)
         return data.energy(field) + self.strength_px * self.edge_px * cost.sum(dtype=torch.float64).item()
 
     def tangent(self, field: Float[Tensor, "band height width"], edges: Edges) -> Float[Tensor, "rows columns"]:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+from affine import Affine
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
 from torch import Tensor
@@ -101,7 +102,7 @@ def pair_from_dates(
     options = options or DateOptions()
     _refuse(first, second)
     margin = _margin(first.grid, tuple(motion.east.shape))
-    grid = first.grid.crop(margin, margin, *motion.east.shape) if margin else first.grid
+    grid = inner_grid(first.grid, margin, (motion.east.shape[0], motion.east.shape[1]))
     offset = _offset(first, second, options)
     random = Random.of(seed, [0])
     shifts = [_shift(random, name, options)[0] for name in ("before", "after")]
@@ -154,6 +155,13 @@ def windows_from_dates(
     other = _Ground.of((second or first).pixels[0])
     after = other.seen(corners, shift[:, :, None, None].expand(-1, -1, side, side))
     return WindowPairs(*_changed(before, after, second is None, options, _levels(first, options), random))
+
+
+def inner_grid(grid: Grid, margin: int, shape: tuple[int, int]) -> Grid:
+    """The grid without a margin; where nothing places it on the ground, it counts from its own first pixel."""
+    if grid.crs is None and grid.transform == Affine.identity():
+        return Grid(*shape, Affine.identity())
+    return grid.crop(margin, margin, *shape) if margin else grid
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-POISSON = 0.3
+POISSON = 0.25
 
 
 def by_triangles(

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..core.grid import Grid
 from ..errors import InputError
 from ..ops.random import Random
-from .dates import REACH_PX, DatedPair, DateOptions, Resample, pair_from_dates, windows_from_dates
+from .dates import REACH_PX, DatedPair, DateOptions, Resample, inner_grid, pair_from_dates, windows_from_dates
 from .displacement import Displacement
 from .elastic import elastic_displacement, random_displacement
 from .faults import AlongOptions, faults_along
@@ -40,7 +40,7 @@ ELASTIC_SHARE = 1 / 3
 """Of mixed generators; one takes some seconds."""
 PATCH = 64
 """Windows that are cut from one part of an image."""
-PATCH_PX = 160
+PATCH_PX = 96
 CHOICE = 4
 """So many windows are drawn for each that is taken."""
 WINDOW_CONTRAST = 0.1
@@ -160,7 +160,7 @@ def draw_pair(source: Source, options: DrawOptions, number: int, trace: Trace | 
     size, margin = options.size_px or USUAL_SIZE_PX, _margin(largest_px)
     place = source.place(random, largest_side(options))
     look, corner = _look(place, size + 2 * margin, random, ENOUGH_DATA)
-    grid = look.first.grid.crop(margin, margin, size, size)
+    grid = inner_grid(look.first.grid, margin, (size, size))
     generator = options.generator
     if generator == "mixed":
         generator = "elastic" if random.random() < ELASTIC_SHARE else "closed-form"

@@ -53,7 +53,6 @@ def slip_on_patch(length_m: float, width_m: float, options: SlipOptions, random:
         taper = _rise((1 - np.abs(along)) / (2 * TIP_SHARE)) * _rise((1 - down) / FOOT_SHARE)
     missing = options.shallow_deficit * (1 - _rise(down / SHALLOW_SHARE))
     slip = factor * taper * (1 - missing)
-    slip[:, [0, -1]] = slip[-1] = 0
     return slip / slip.max()
 
 

@@ -112,16 +112,9 @@ class Stream:
         self._dates = torch.tensor([len(view.dates) for view in archive.views], device=device)
 
     def smaller(self, largest_px: float) -> Stream:
-        """The same stream with offsets across faults up to `largest_px` only, at no further memory.
-
-        Raises:
-            OptionError: where that is more than the stream's own.
-        """
+        """The same stream with offsets across faults up to `largest_px` at most, at no further memory."""
         fields = self.options.fields
-        if largest_px > fields.largest_px:
-            raise OptionError(
-                f"motions of {largest_px} px want a stream of their own: this one has {fields.largest_px}."
-            )
+        largest_px = min(fields.largest_px, largest_px)  # the margins allow no more
         other = copy.copy(self)
         fields = replace(fields, largest_px=largest_px, least_px=min(fields.least_px, largest_px))
         other.options = replace(self.options, fields=fields)

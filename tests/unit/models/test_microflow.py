@@ -11,7 +11,9 @@ SMALL = MicroFlowOptions(channels=(8, 12, 16, 24), fine=8)
 
 def images(shape=(2, 1, 64, 96), seed=0):
     torch.manual_seed(seed)
-    rough = torch.nn.functional.interpolate(torch.randn(shape[0], 1, shape[2] // 2, shape[3] // 2), size=shape[2:], mode="bicubic")
+    rough = torch.nn.functional.interpolate(
+        torch.randn(shape[0], 1, shape[2] // 2, shape[3] // 2), size=shape[2:], mode="bicubic"
+    )
     return rough + 0.05 * torch.randn(shape)
 
 

@@ -41,6 +41,15 @@ def test_an_untrained_network_finds_no_motion():
         assert estimate.ordinary.shape == estimate.log_scale.shape == (2, 1, 64, 96)
 
 
+def test_what_the_head_says_in_cells_is_added_up_in_pixels():
+    network = SeaRaft(NARROW)
+    network.flow_head[-1].bias.data = torch.tensor([0.5, -0.25, 1.5, 2.5])
+    for number, estimate in enumerate(network(ground(1, 64, 72), ground(1, 64, 72, seed=1), iterations=2), 1):
+        assert torch.allclose(estimate.flow[0, :, 30, 40], number * torch.tensor([4.0, -2.0]), atol=1e-5)
+        assert torch.allclose(estimate.ordinary, torch.tensor(1.5))
+        assert torch.allclose(estimate.log_scale, torch.tensor(2.5))
+
+
 def test_any_size_of_image_gives_a_flow_of_its_size():
     network = awake().eval()
     with torch.no_grad():
@@ -92,7 +101,9 @@ def test_coarser_levels_are_looked_up_at_the_same_place():
 def test_upsampling_keeps_a_uniform_flow_and_its_order():
     torch.manual_seed(0)
     uniform = torch.tensor([1.5, -2.0])[None, :, None, None].expand(1, 2, 3, 5)
-    assert torch.allclose(convex_upsample(uniform, torch.randn(1, 9 * 64, 3, 5), 8), torch.tensor([1.5, -2.0]).reshape(1, 2, 1, 1))
+    assert torch.allclose(
+        convex_upsample(uniform, torch.randn(1, 9 * 64, 3, 5), 8), torch.tensor([1.5, -2.0]).reshape(1, 2, 1, 1)
+    )
     coarse = torch.randn(1, 2, 3, 5)
     logits = torch.full((1, 16, 9, 3, 5), -1e4)
     logits[:, :, 4] = 0  # all weight on the cell itself
@@ -110,13 +121,15 @@ def test_the_loss_is_the_likelihood_of_the_mixture():
     share = 1 / (1 + math.exp(-0.4))
 
     def density(error, fixed):
-        return share * math.exp(-error / fixed) / (2 * fixed) + (1 - share) * math.exp(-error / fixed / math.exp(1.3)) / (
-            2 * fixed * math.exp(1.3)
-        )
+        return share * math.exp(-error / fixed) / (2 * fixed) + (1 - share) * math.exp(
+            -error / fixed / math.exp(1.3)
+        ) / (2 * fixed * math.exp(1.3))
 
     for fixed in (1.0, 0.1):
         found = mixture_loss(estimate, flow, fixed)[0, :, 0, 0]
-        assert found.tolist() == pytest.approx([-math.log(density(0.7, fixed)), -math.log(density(1.2, fixed))], rel=1e-4)
+        assert found.tolist() == pytest.approx(
+            [-math.log(density(0.7, fixed)), -math.log(density(1.2, fixed))], rel=1e-4
+        )
 
 
 def test_the_published_size_and_cost():
@@ -193,15 +206,15 @@ def test_the_order_of_values_in_memory_does_not_matter():
 
 
 def test_it_learns_shifts():
-    after = ground(4, 64, 64)
-    shift = torch.tensor([[4.0, -2.0], [-3.0, 1.5], [1.0, 5.0], [-4.0, -4.0]])
+    after = ground(2, 64, 64)
+    shift = torch.tensor([[4.0, -2.0], [-3.0, 1.5]])
     flow = shift[:, :, None, None].expand(-1, 2, 64, 64)
     before = sample(after, flow)  # before(p) = after(p + flow)
     torch.manual_seed(0)
     network = SeaRaft(NARROW)
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
     errors = []
-    for _ in range(30):
+    for _ in range(20):
         estimates = network(before, after, iterations=2)
         optimiser.zero_grad()
         sum(mixture_loss(e, flow).mean() for e in estimates).backward()

@@ -14,7 +14,11 @@ def test_a_sample_is_the_same_in_any_batch():
 
 def test_seed_sample_and_purpose_each_change_what_is_drawn():
     first = Random.of(3, [1]).uniform("a", 8)
-    for other in (Random.of(4, [1]).uniform("a", 8), Random.of(3, [2]).uniform("a", 8), Random.of(3, [1]).uniform("b", 8)):
+    for other in (
+        Random.of(4, [1]).uniform("a", 8),
+        Random.of(3, [2]).uniform("a", 8),
+        Random.of(3, [1]).uniform("b", 8),
+    ):
         assert not torch.isclose(first, other).any()
     assert not torch.isclose(first, Random.of(3, [1]).split("part").uniform("a", 8)).any()
 
@@ -23,7 +27,6 @@ def test_the_numbers_themselves_never_change():
     """A data set drawn years ago can be drawn again: these are stored figures."""
     drawn = Random.of(7, [0, 1]).uniform("gain", 2)
     assert torch.allclose(drawn, torch.tensor(STORED), atol=1e-6)
-
 
 
 def test_uniform_and_normal_numbers_have_their_distributions():

@@ -1,7 +1,6 @@
 """Imagery in one file: levels are lossless, values within half a level, and damage is told."""
 
 import json
-import lzma
 import zipfile
 from dataclasses import replace
 
@@ -52,15 +51,17 @@ def test_the_same_archive_has_the_same_bytes(tmp_path):
     for name in ("a", "b"):
         made().save(tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a") as file:
+        assert {member.date_time[0] for member in file.infolist()} == {1980}  # not today
 
 
 @pytest.mark.parametrize("kind", ["usual", "bright spots", "dark spots", "offset", "bytes"])
 def test_values_are_within_half_a_level(kind):
     pixels = image()
     if kind == "bright spots":
-        pixels[5, 7] = 60_000
+        pixels[5, 7] = 600_000
     elif kind == "dark spots":
-        pixels[9:12, 30] = -40_000
+        pixels[9:12, 30] = -400_000
     elif kind == "offset":
         pixels += 1e5
     elif kind == "bytes":
@@ -165,7 +166,6 @@ def test_a_member_cut_short_is_told(tmp_path):
                 file.writestr(name, kept)
         with pytest.raises(InputError):
             Archive.load(tmp_path / "b.tsi")
-    assert issubclass(lzma.LZMAError, Exception)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Truth of pairs made from real dates: exact, with its sign, on both sides of the trace, whatever lies between the dates."""
+"""Truth of pairs made from real dates: exact, with its sign, on both sides of the trace, whatever the dates' offset."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -48,6 +49,12 @@ CASES = {
 }
 
 
+@cache
+def alone(name):
+    """How one of the cases moves the usual grid."""
+    return elastic_displacement(GRID, [CASES[name]])
+
+
 def crossed(grid, found, axis):
     """Which neighbours' centres (in a row for axis 1, a column for axis 0) a line parts, by turning directions."""
     rows, columns = np.meshgrid(np.arange(grid.height) + 0.5, np.arange(grid.width) + 0.5, indexing="ij")
@@ -78,9 +85,9 @@ def jumps(found, axis):
     return sum(part.diff(dim=axis) ** 2 for part in (found.east, found.north, found.up)).sqrt().numpy()
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-def test_the_ground_breaks_by_the_slip_on_the_trace_and_is_smooth_off_it(case):
-    found = elastic_displacement(GRID, [case])
+@pytest.mark.parametrize("name", CASES)
+def test_the_ground_breaks_by_the_slip_on_the_trace_and_is_smooth_off_it(name):
+    case, found = CASES[name], alone(name)
     largest = float(found.slips[0].abs().max() / abs(math.cos(math.radians(case.rake_deg))))
     seen = np.zeros(GRID.shape, bool)
     for axis in (0, 1):
@@ -99,7 +106,7 @@ def test_the_ground_breaks_by_the_slip_on_the_trace_and_is_smooth_off_it(case):
 
 
 def test_the_trace_ends_where_the_slip_does():
-    found = elastic_displacement(GRID, [CASES["tip in sight"]])
+    found = alone("tip in sight")
     rows = np.nonzero(found.trace.numpy().any(1))[0]
     tip = (~GRID.transform @ (0, float(found.lines[0][0, 1])))[1]  # the line starts at its southern tip
     assert 5 < tip < GRID.height - 5
@@ -107,9 +114,17 @@ def test_the_trace_ends_where_the_slip_does():
     assert found.slips[0][0] == found.slips[0][-1] == 0
 
 
-@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
-@pytest.mark.parametrize("grid", [GRID, GRIDS["south up, not square"]], ids=["square", "not square"])
-def test_what_is_interpolated_is_what_every_triangle_would_give(case, grid):
+@pytest.mark.parametrize(
+    ("grid", "case"),
+    [
+        (GRID, CASES["tip in sight"]),
+        (GRID, CASES["dipping the other way"]),
+        (GRIDS["south up, not square"], CASES["across"]),
+        (GRIDS["south up, not square"], CASES["dipping"]),
+    ],
+    ids=["tip", "dipping", "not square", "not square, dipping"],
+)
+def test_what_is_interpolated_is_what_every_triangle_would_give(grid, case):
     mesh = cut(case, min(grid.pixel_size))
     found = motion_over(grid, mesh)
     random = np.random.default_rng(0)
@@ -167,11 +182,10 @@ def test_the_side_that_a_fault_dips_to_goes_up_in_a_reverse_earthquake(rise, sig
 
 
 def test_twice_the_slip_moves_twice_and_two_faults_move_by_their_sum():
-    one, other = CASES["across"], CASES["dipping"]
+    one, other = CASES["across"], CASES["tip in sight"]
     doubled = Segment(one.trace, 2 * one.slip_m, one.depth_m, one.dip_deg, one.rake_deg)
-    a, b, twice, both = (
-        elastic_displacement(GRID, list(them)) for them in ((one,), (other,), (doubled,), (one, other))
-    )
+    a, b = alone("across"), alone("tip in sight")
+    twice, both = elastic_displacement(GRID, [doubled]), elastic_displacement(GRID, [one, other])
     for part in ("east", "north", "up"):
         assert torch.allclose(getattr(twice, part), 2 * getattr(a, part), atol=1e-6)
         assert torch.allclose(getattr(both, part), getattr(a, part) + getattr(b, part), atol=1e-6)
@@ -189,7 +203,8 @@ def test_ground_moves_alike_on_grids_turned_or_flipped():
     segment = CASES["dipping"]
     south_up = Grid(40, 56, ORIGIN @ Affine.scale(10, 10), "EPSG:32633")
     quarter = Grid(56, 40, ORIGIN @ Affine.rotation(90) @ Affine.scale(10, -10), "EPSG:32633")
-    a, b, c = (elastic_displacement(grid, [segment]) for grid in (GRID, south_up, quarter))
+    a = alone("dipping")
+    b, c = (elastic_displacement(grid, [segment]) for grid in (south_up, quarter))
     for part in ("east", "north", "up"):
         assert torch.allclose(getattr(a, part), getattr(b, part).flip(0), atol=1e-3)
         assert torch.allclose(getattr(a, part), getattr(c, part).rot90(1), atol=1e-3)
@@ -242,7 +257,9 @@ def test_beside_the_trace_the_longest_motion_is_the_one_asked_for():
 
 
 def test_the_same_seed_gives_the_same_displacement_and_half_the_motion_half_of_it():
-    one, two, half, other = (random_displacement(GRID, *asked) for asked in ((4, 2.0), (4, 2.0), (4, 1.0), (5, 2.0)))
+    one, two, half, other = (
+        random_displacement(GRID.crop(0, 0, 16, 24), *asked) for asked in ((7, 2.0), (7, 2.0), (7, 1.0), (8, 2.0))
+    )
     assert torch.equal(one.east, two.east)
     assert torch.allclose(one.north, 2 * half.north, atol=1e-6)
     assert torch.allclose(one.slips[0], 2 * half.slips[0], atol=1e-5)

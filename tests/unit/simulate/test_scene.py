@@ -11,7 +11,8 @@ from terrashift.simulate.scene import KINDS, SceneOptions, procedural_ground, pr
 from terrashift.simulate.statistics import likeness, texture
 
 QUIET = {"noise": 0.0, "shot": 0.0}
-REAL = {  # RANGES
+# 5 and 95 % of the training crops, as `python benchmarks/scene_statistics.py FOLDER` prints them
+REAL = {
     "slope": (-2.72, -1.40),
     "length_px": (2.46, 52.8),
     "variation": (0.085, 0.454),

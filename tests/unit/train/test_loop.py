@@ -29,7 +29,9 @@ def archives(tmp_path_factory):
         random = np.random.default_rng(seed)
         ground = ndimage.gaussian_filter(random.normal(size=(120, 140)), 1.0)
         dates = [(ground + 0.01 * random.normal(size=ground.shape)).astype(np.float32) for _ in (0, 1)]
-        view = View("made up", split, "grey", split, "none", "CC0", 10.0, ("a", "b"), ((0.0, 0.0), (0.0, 0.0)), 120, 140)
+        view = View(
+            "made up", split, "grey", split, "none", "CC0", 10.0, ("a", "b"), ((0.0, 0.0), (0.0, 0.0)), 120, 140
+        )
         paths.append(folder / f"{split}.tsi")
         Archive.of([(view, dates)]).save(paths[-1])
     return paths

@@ -21,7 +21,9 @@ def truth(batch=2):
 
 def test_the_truth_costs_nothing():
     flow, trace = truth()
-    assert sequence_loss([estimate(flow)] * 3, flow, trace, PLAIN) == pytest.approx(0, abs=3e-3)  # the root is rounded off at 0.001 px
+    assert sequence_loss([estimate(flow)] * 3, flow, trace, PLAIN) == pytest.approx(
+        0, abs=3e-3
+    )  # the root is rounded off at 0.001 px
 
 
 def test_one_pass_costs_its_mean_endpoint_error():

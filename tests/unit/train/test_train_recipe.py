@@ -22,7 +22,9 @@ def test_the_recipes_of_the_house_can_be_read(path):
 
 
 def test_what_is_not_named_keeps_its_default(tmp_path):
-    recipe = load_recipe(written(tmp_path, "steps: 7\nstream: {fields: {largest_px: 3}}\nmodel: {channels: [8, 8, 8, 8]}"))
+    recipe = load_recipe(
+        written(tmp_path, "steps: 7\nstream: {fields: {largest_px: 3}}\nmodel: {channels: [8, 8, 8, 8]}")
+    )
     assert recipe.steps == 7
     assert recipe.stream.fields.largest_px == 3.0
     assert recipe.stream.fields.least_px == TrainRecipe().stream.fields.least_px
