@@ -42,7 +42,7 @@ class Draft:
             overwrite: discard an unfinished draft of another key.
 
         Raises:
-            OutputError: an unfinished draft of another key is there, another process is working on it, or files of
+            OutputError: a draft of another key with finished chunks is there, another process is working on it, or files of
                 something else have its name.
         """
         folder = target.with_name(f"{target.name}.terrashift-work")
@@ -106,7 +106,8 @@ def _refuse(folder: Path, kept: dict[str, Any] | None, overwrite: bool) -> None:
     ours = (LOCK, MANIFEST, REPLACED, *PARTS)
     if kept is None and any(item.name not in ours and not item.name.startswith(".") for item in folder.iterdir()):
         raise OutputError(f"{folder} holds files of something else: move them away, or choose another name")
-    if kept is not None and not overwrite:
+    done = folder / "done"
+    if kept is not None and not overwrite and done.is_dir() and any(done.iterdir()):
         raise OutputError(
             f"{folder} keeps an unfinished data set of other options, images or version: pass --overwrite to start "
             "again, or go on with it by the command that began it"

@@ -3,7 +3,8 @@
 A minimisation knows no locality of its own: every vector has a say in every other, only ever less. So the field is
 cut into blocks of `BLOCK` measurements anchored at its first one, each solved alone from its own vectors and a halo
 around, and stopped by its own error. A vector then depends on its block and nothing else: not on tiles, threads, or on
-whether the field was in memory. Between two blocks a step may remain; it is below the tolerance of the minimisation.
+whether the field was in memory. Between two blocks a small step may remain: about a tenth of the tolerance of the
+minimisation in the root mean square, a few times that tolerance for single vectors (benchmarks/regularisers.py).
 """
 
 from __future__ import annotations

@@ -25,8 +25,9 @@ FARTHEST = 256
 def reach_of(strength_px: float) -> int:
     """Measurements beyond which others have no say worth mentioning: 72 at a strength of 0.2 px.
 
-    Measured on faults with noise of 0.001 to 0.1 px, white and correlated, for strengths of 0.15 to 0.8 px: a field cut
-    so far away changes by less than 0.0001 px root mean square, and by less than 0.0005 px along its rim.
+    Measured on faults with noise of 0.001 to 0.1 px, white and correlated: at a strength of 0.15 px a field cut 64
+    measurements away changes by at most 0.00002 px root mean square, and by 0.00004 px along its rim. At 0.6 and 0.8 px
+    it was 96 measurements, with at most 0.0003 and 0.0005 px. Where weights are below 1 it is farther.
     """
     return min(FARTHEST, math.ceil(160 * math.sqrt(strength_px)))
 
