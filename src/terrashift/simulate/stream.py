@@ -50,7 +50,7 @@ class StreamOptions:
     one_date_views: float = 0.4
     """Weight of the views that have but one date."""
     shifted_share: float = 0.5
-    """Share of the pairs whose `after` is moved by up to half a pixel too."""
+    """Share of the pairs whose `after` is moved by up to half a pixel too; in windows, it is moved onto `before`."""
     two_dates: Radiometry = SENSOR_ONLY
     """Change on top of that between two real dates, of each of them."""
     one_date: Radiometry = field(default_factory=Radiometry)
@@ -105,7 +105,8 @@ class Stream:
     ) -> None:
         self.options = options or StreamOptions()
         self.seed, self.device = seed, device
-        self.margin_px = REACH + 1 + _farthest(self.options)
+        apart = [abs(v) for view in archive.views for shift in view.shifts for v in shift]
+        self.margin_px = REACH + 1 + max(_farthest(self.options), math.ceil(2 * max(apart, default=0.0)))
         self._cumulative = _cumulative(archive, self.options, self.margin_px).to(device)
         self._frames = _frames(archive, device)
         self._first = torch.tensor(np.cumsum([0] + [len(v.dates) for v in archive.views])[:-1], device=device)
@@ -138,12 +139,14 @@ class Stream:
         first, second = (self._crops(self._first[scene] + which, random) for which in (one, two))
 
         moved = self._fields(random.split("field"))
-        fraction = random.uniform("fraction", 2, low=-0.5, high=0.5)
-        fraction = fraction * random.chance("shifted", options.shifted_share)[:, None]
-        before = sample_moved(self._frames.row, first, moved.flow)
-        after = sample_shifted(self._frames.row, second, fraction, (size, size))
         # what is at p on the first date is at p + apart on the second
         apart = self._frames.shift[self._first[scene] + two] - self._frames.shift[self._first[scene] + one]
+        fraction = random.uniform("fraction", 2, low=-0.5, high=0.5)
+        fraction = fraction * random.chance("shifted", options.shifted_share)[:, None]
+        if options.kind != "rupture":
+            fraction = apart  # the windows' labels keep to the published range
+        before = sample_moved(self._frames.row, first, moved.flow)
+        after = sample_shifted(self._frames.row, second, fraction, (size, size))
         flow = moved.flow + (apart - fraction)[:, :, None, None]
 
         before = self._radiometry(before, alone, random.split("before"), first=True)
