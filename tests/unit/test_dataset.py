@@ -225,6 +225,9 @@ def test_a_run_cut_short_leaves_nothing_under_the_name_and_goes_on_to_the_same_r
     def cut_off(source, options, number, trace=None):
         calls.append(number)
         if len(calls) == 3:
+            half = tmp_path / "d.terrashift-work" / "content" / ".pair_00002.0a1b2c3d.part"  # as a kill leaves it
+            half.mkdir()
+            (half / "before.tif").touch()
             raise Cut
         return draw_pair(source, options, number, trace)
 

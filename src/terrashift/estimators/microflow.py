@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..core.field import Flow
 from ..core.reasons import Reason
-from ..io.weights import load_weights
+from ..io.weights import Weights, load_weights
 from ..models.microflow import Estimate, MicroFlowOptions, normalise, sample
 from ..models.microflow import MicroFlow as Network
 from ..ops.box import box_sum
@@ -101,7 +101,8 @@ class MicroFlow(BaseModel, frozen=True, extra="forbid"):
         with torch.inference_mode():
             estimate = self._estimate(images[0], images[1], start)
             score = _agreement(images[0], images[1], estimate.flow, self.window_px)[inner, inner]
-        xy, sigma = (part[0, :, inner, inner].clone() for part in (estimate.flow, estimate.log_scale.exp()))
+        log_sigma = _calibrated(self.weights, estimate.log_scale)
+        xy, sigma = (part[0, :, inner, inner].clone() for part in (estimate.flow, log_sigma.exp()))
         reasons = self._reasons(before, after, images, inner)
         flow = reject(xy, score.clone(), reasons, search._replace(radius=_wider(search.radius)), self.min_score)
         if self.max_sigma_px is not None:
@@ -145,10 +146,21 @@ class MicroFlow(BaseModel, frozen=True, extra="forbid"):
         return reasons[inner, inner].clone()
 
 
+def _calibrated(weights: str, log_scale: Tensor) -> Tensor:
+    """What validation pairs made of the network's own idea of its error; see `train.calibrate`."""
+    found = _loaded(weights).calibration
+    return found.get("offset", 0.0) + found.get("power", 1.0) * log_scale
+
+
+@lru_cache(maxsize=8)
+def _loaded(weights: str) -> Weights:
+    return load_weights(weights)
+
+
 @lru_cache(maxsize=8)
 def _network(name: str, device: str) -> Network:
     """The network with its weights, ready to run; shared by all blocks."""
-    weights = load_weights(name)
+    weights = _loaded(name)
     options = {key: tuple(value) if isinstance(value, list) else value for key, value in weights.options.items()}
     network = Network(MicroFlowOptions(**options)).requires_grad_(False).eval()
     network.load_state_dict(dict(weights.tensors))

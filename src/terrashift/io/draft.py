@@ -42,8 +42,8 @@ class Draft:
             overwrite: discard an unfinished draft of another key.
 
         Raises:
-            OutputError: a draft of another key with finished chunks is there, another process is working on it, or files of
-                something else have its name.
+            OutputError: a draft of another key with finished chunks is there, another process is working on it, or
+                files of something else have its name.
         """
         folder = target.with_name(f"{target.name}.terrashift-work")
         folder.mkdir(exist_ok=True)
@@ -58,6 +58,7 @@ class Draft:
                 for part in PARTS:
                     (folder / part).mkdir()
                 atomic_write_text(folder / MANIFEST, json.dumps(key, indent=1))
+            _sweep(folder)
             return cls(target, folder, lock)
         except BaseException:
             lock.release()
@@ -100,6 +101,16 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
         return None
     except ValueError as error:
         raise OutputError(f"{folder / MANIFEST} cannot be read ({error}): delete {folder} and start again") from error
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a kill left half-written: all that is written under a name that begins with a dot."""
+    for part in PARTS:
+        for left in (folder / part).glob(".*"):
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
 
 
 def _refuse(folder: Path, kept: dict[str, Any] | None, overwrite: bool) -> None:

@@ -18,6 +18,7 @@ from ..errors import InputError
 from ..models.microflow import Estimate, MicroFlow
 from ..simulate.archive import Archive
 from ..simulate.stream import Stream
+from .calibrate import calibrate, coverage, errors_of
 from .checkpoint import Average, load, save
 from .losses import sequence_loss
 from .recipe import TrainRecipe
@@ -80,7 +81,7 @@ def train(
         if time.monotonic() - saved > recipe.save_seconds:
             run.save()
             saved = time.monotonic()
-    run.save()
+    run.save(validation if run.step >= recipe.steps else None)
     return run.weights
 
 
@@ -149,8 +150,8 @@ class _Run:
             log.write(json.dumps(line) + "\n")
         tell(what)
 
-    def save(self) -> None:
-        """Write checkpoint and weights."""
+    def save(self, validation: Validation | None = None) -> None:
+        """Write checkpoint and weights, the latter with a calibrated sigma where there are validation pairs."""
         state = {
             "recipe": json.dumps(asdict(self.recipe)),
             "step": self.step,
@@ -162,7 +163,13 @@ class _Run:
         save(self.checkpoint, state)
         part = self.weights.with_suffix(".part")
         halves = {name: value.half().cpu().contiguous() for name, value in self.average.weights.items()}
-        save_file(halves, part, {"options": json.dumps(asdict(self.recipe.model)), "step": str(self.step)})
+        facts = {"options": json.dumps(asdict(self.recipe.model)), "step": str(self.step)}
+        if validation:
+            errors = errors_of(validation, self.estimate)
+            found = calibrate(errors)
+            facts["calibration"] = json.dumps(found._asdict())
+            facts["coverage"] = json.dumps([line._asdict() for line in coverage(errors, found)])
+        save_file(halves, part, facts)
         part.replace(self.weights)
 
     def _resume(self) -> None:
