@@ -161,15 +161,23 @@ def pack(words: Sequence[str]) -> int:
         _argument("without_bands", tuple[str, ...], (), "Bands to leave out, by name.", metavar="BAND"),
         _argument("sensor", str, "unknown", "What took the images."),
         _argument("licence", str, "unknown", "Licence of the images."),
+        _argument(
+            "about",
+            Path | None,
+            None,
+            "YAML with sensor and licence by place: see recipes/train/imagery.yaml.",
+            metavar="FILE",
+        ),
         _flag("overwrite", "Replace an archive of the same name."),
     ]
     start = flags.Start(flags.Recipe(), "", tuple(words))
     found, _ = flags.parse(start, "pack", PACK, more, parts=())
     from .io.atomic import check_target
     from .simulate.packing import pack as run
+    from .simulate.packing import read_about
 
     check_target(found.output, found.overwrite)
-    about = (About("*", found.sensor, found.licence),)
+    about = read_about(found.about) if found.about else (About("*", found.sensor, found.licence),)
     archive = run(found.folder, found.output, PackOptions(found.split, found.without_bands, about), tell)
     places = len({view.place for view in archive.views})
     out(f"{found.output}: {len(archive.views)} views of {places} places, {found.output.stat().st_size / 1e6:.1f} MB")

@@ -27,7 +27,7 @@ from ..io.vectors import Line, read_lines, refuse_far
 from .archive import Archive, Levels, View
 from .dates import NO_OFFSET
 from .misregistration import Misregistration, misregistration
-from .scene import procedural_scene
+from .scene import SceneOptions, procedural_scene
 
 Split = Literal["train", "validation", "test"]
 SHARES: tuple[tuple[Split, int], ...] = (("train", 16), ("validation", 2), ("test", 2))
@@ -235,7 +235,7 @@ class MadeUpPlaces:
         seed = int(random.integers(10**6))
         while self.split and split_of(f"procedural {seed}") != self.split:
             seed = int(random.integers(10**6))
-        scene = procedural_scene(side_px, side_px, seed)
+        scene = procedural_scene(side_px, side_px, seed, SceneOptions(kind="any"))
         first, second = ((COUNTS * image[0]).float() for image in scene)
         transform = Affine(PROCEDURAL_PIXEL_M, 0, 500_000, 0, -PROCEDURAL_PIXEL_M, 4_000_000)
         grid = Grid(side_px, side_px, transform, "EPSG:32631")
