@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from .console import fail, out
 from .errors import InputError, OptionError, TerrashiftError
@@ -18,6 +19,8 @@ VERBS = {
     "pack": "pack imagery into one small archive, for simulate and train",
     "demo": "generate an earthquake, measure it and compare with the truth",
 }
+MODULES = {"train": "training"}
+"""Where a verb is, if not in `commands`: that one runs on machines without the libraries which the others need."""
 USAGE = """\
 usage: terrashift VERB ... [--debug]
 
@@ -78,13 +81,8 @@ def _dispatch(words: list[str]) -> int:
         close = difflib.get_close_matches(verb, VERBS, 1, 0.4)
         hint = f"Did you mean `terrashift {close[0]}`?" if close else f"Verbs: {', '.join(VERBS)}."
         raise OptionError(f"there is no verb {verb!r}. {hint}")
-    if verb == "train":  # runs on machines without the libraries that the other verbs need
-        from .training import main as train
-
-        return train(rest)
-    from . import commands
-
-    return getattr(commands, verb)(rest)
+    module = import_module(f".{MODULES.get(verb, 'commands')}", __package__)
+    return getattr(module, verb)(rest)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ EARTHQUAKE = Preset(
         "spatial.reg": "smooths along the ground without rounding off the step at the fault. 0 with a 15 px window "
         "gives independent vectors for statistics.",
         "spatial.min_score": "off: the smoothing carries the field over poor spots, and the score band tells where.",
-        "microflow.step_px": "one vector per pixel at the price of one in sixteen: the network sees every pixel anyway.",
+        "microflow.step_px": "one vector per pixel costs no more than one in sixteen: the network sees all anyway.",
         "microflow.min_score": "off: the sigma band tells how far each vector can be trusted.",
         "search.search_px": "the coarse pass finds the scene's own offset and the largest slip; set it by hand for "
         "slip of many pixels on a small part of the scene.",

@@ -1,4 +1,4 @@
-"""`terrashift train`: run a training recipe, tell how it goes, and draw its curves. Needs none of the raster libraries."""
+"""`terrashift train`: run a training recipe, tell how it goes, draw its curves. Needs none of the raster libraries."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .errors import OptionError
 
 ABOUT = """Train a network as a recipe says (see recipes/train), or go on with a run that was cut short.
 
-Writes checkpoint.pt, NAME.safetensors (the averaged weights, in half precision), log.jsonl and log.png into the folder."""
+Writes into the folder: checkpoint.pt, NAME.safetensors (the averaged weights, in half precision), log.jsonl, log.png."""
 
 
-def main(words: Sequence[str]) -> int:
-    """Run one command line; returns the exit code."""
+def train(words: Sequence[str]) -> int:
+    """`terrashift train recipe.yaml -o folder`."""
     parser = argparse.ArgumentParser("terrashift train", description=ABOUT, formatter_class=_Plain)
     parser.add_argument("recipe", metavar="RECIPE", help="YAML file; see recipes/train")
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where the run is kept")
@@ -29,13 +29,16 @@ def main(words: Sequence[str]) -> int:
 
     import torch
 
-    from .train.loop import Progress, train
+    from .train.loop import Progress
+    from .train.loop import train as run
     from .train.recipe import load_recipe
     from .train.validate import Score
 
     device = found.device if found.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise OptionError(f"--device {device}: this machine has no GPU that PyTorch can use. Leave it out to use the CPU.")
+        raise OptionError(
+            f"--device {device}: this machine has no GPU that PyTorch can use. Leave it out to use the CPU."
+        )
     if found.threads:
         torch.set_num_threads(found.threads)
 
@@ -44,7 +47,7 @@ def main(words: Sequence[str]) -> int:
             tell(line)
 
     folder = Path(found.output)
-    weights = train(load_recipe(found.recipe), folder, device, show, time.monotonic() + 60 * found.minutes)
+    weights = run(load_recipe(found.recipe), folder, device, show, time.monotonic() + 60 * found.minutes)
     if importlib.util.find_spec("matplotlib"):
         from .plot.training import curves
         from .train.loop import finished

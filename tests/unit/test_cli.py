@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 import yaml
@@ -40,7 +41,8 @@ def test_python_m_terrashift_lists_every_verb():
 
 
 def test_every_verb_is_a_function():
-    assert [verb for verb in cli.VERBS if not callable(getattr(commands, verb, None))] == []
+    homes = {verb: import_module(f"terrashift.{cli.MODULES.get(verb, 'commands')}") for verb in cli.VERBS}
+    assert [verb for verb, home in homes.items() if not callable(getattr(home, verb, None))] == []
 
 
 def test_no_verb_at_all_is_a_mistake_that_shows_the_help(capsys):

@@ -9,11 +9,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from terrashift.estimators.search import SearchOptions
 
 from terrashift.errors import OptionError
 from terrashift.estimators.consistency import BackwardOptions, WithBackward
 from terrashift.estimators.frequency import Frequency
+from terrashift.estimators.search import SearchOptions
 from terrashift.estimators.spatial import Spatial
 from terrashift.io.raster import ReadOptions
 from terrashift.presets import PRESETS, preset

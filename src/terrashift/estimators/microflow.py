@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -161,7 +161,7 @@ def _loaded(weights: str) -> Weights:
 def _network(name: str, device: str) -> Network:
     """The network with its weights, ready to run; shared by all blocks."""
     weights = _loaded(name)
-    options = {key: tuple(value) if isinstance(value, list) else value for key, value in weights.options.items()}
+    options: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in weights.options.items()}
     network = Network(MicroFlowOptions(**options)).requires_grad_(False).eval()
     network.load_state_dict(dict(weights.tensors))
     return network.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -1,8 +1,8 @@
 """MicroFlow compact: iterative refinement with explicit warping, on the equations of optical flow at three scales.
 
-Iterative refinement after Bertrand et al. 2025; one small network serves all passes. It is given, beside the two images,
-the entries of the Gauss-Newton system of optical flow (Lucas & Kanade 1981), so that it only learns where and how far
-to pool them, and keeps a memory between the passes (as in Teed & Deng 2020).
+Iterative refinement after Bertrand et al. 2025; one small network serves all passes. It is given, beside the two
+images, the entries of the Gauss-Newton system of optical flow (Lucas & Kanade 1981), so that it only learns where and
+how far to pool them, and keeps a memory between the passes (as in Teed & Deng 2020).
 """
 
 from __future__ import annotations

@@ -88,8 +88,8 @@ def coverage(errors: dict[str, Errors], calibration: Calibration) -> list[Covera
 
 def _covered(name: str, errors: Errors, calibration: Calibration) -> Coverage:
     sigma = torch.exp(calibration.offset + calibration.power * errors.log_scale)
-    within = [float((errors.error < k * sigma).double().mean()) for k in (1, 2)]
-    return Coverage(name, *within, float(sigma.mean()))
+    one, two = (float((errors.error < k * sigma).double().mean()) for k in (1, 2))
+    return Coverage(name, one, two, float(sigma.mean()))
 
 
 EXPECTED = (1 - math.exp(-1), 1 - math.exp(-2))

@@ -1,4 +1,4 @@
-"""The training loop, straight down: draw pairs on the device, estimate, punish, step, and now and then save and look."""
+"""The training loop, straight down: draw pairs on the device, estimate, punish, step; now and then save and look."""
 
 from __future__ import annotations
 

@@ -79,7 +79,11 @@ def build(kind: Any, value: Any, where: str) -> Any:
         unknown = set(value) - set(hints)
         if unknown:
             raise OptionError(f"unknown {where or 'setting'} {sorted(unknown)}: {', '.join(sorted(hints))} are known.")
-        return kind(**{key: build(hints[key], one, f"{where}.{key}".lstrip(".")) for key, one in value.items()})
+        return kind(
+            **{  # pyright: ignore[reportCallIssue]
+                key: build(hints[key], one, f"{where}.{key}".lstrip(".")) for key, one in value.items()
+            }
+        )
     if get_origin(kind) is tuple and isinstance(value, list | tuple):
         parts = get_args(kind)
         if Ellipsis in parts:

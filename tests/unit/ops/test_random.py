@@ -2,6 +2,7 @@
 
 import torch
 from scipy import stats
+
 from terrashift.ops.random import Random
 
 STORED = [[0.7154357, 0.4274834], [0.7458851, 0.9932407]]

@@ -1,6 +1,7 @@
 """The training loop on a small network and made-up ground: it learns, stops, and goes on as if nothing had been."""
 
 import dataclasses
+import itertools
 import json
 import time
 
@@ -112,7 +113,7 @@ def test_the_learning_rate_rises_stays_and_falls(recipe):
     assert paces[0] == pytest.approx(0.1)
     assert max(paces) == paces[50] == 1
     assert paces[-1] < 0.01
-    assert all(a >= b for a, b in zip(paces[70:], paces[71:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(paces[70:]))
 
 
 def test_it_starts_from_given_weights(recipe, tmp_path):
@@ -126,6 +127,6 @@ def test_the_curves_are_drawn(recipe, tmp_path):
     from terrashift.plot.training import curves
 
     train(recipe, tmp_path)
-    log = list(finished(tmp_path)) + [json.loads('{"step": 50, "loss": 1.0, "error_px": 0.5, "still_px": 0.6}')]
+    log = [*finished(tmp_path), json.loads('{"step": 50, "loss": 1.0, "error_px": 0.5, "still_px": 0.6}')]
     curves(log, tmp_path / "log.png")
     assert (tmp_path / "log.png").read_bytes()[:4] == b"\x89PNG"
