@@ -14,7 +14,7 @@ from .errors import OptionError
 
 ABOUT = """Train a network as a recipe says (see recipes/train), or go on with a run that was cut short.
 
-Writes into the folder: checkpoint.pt, NAME.safetensors (the averaged weights, in half precision), log.jsonl, log.png."""
+Writes into the folder: checkpoint.pt, NAME.safetensors (averaged weights in half precision), log.jsonl, log.png."""
 
 
 def train(words: Sequence[str]) -> int:

@@ -102,8 +102,6 @@ def atomic_write_text(path: str | Path, text: str) -> None:
 
 def explain(target: Path, error: BaseException, needed_bytes: int = 0) -> OutputError:
     """The `OutputError` for something that went wrong while writing `target`."""
-    from rasterio.errors import RasterioError
-
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__
@@ -122,12 +120,20 @@ def explain(target: Path, error: BaseException, needed_bytes: int = 0) -> Output
             f"cannot write {target}: the disk is full, or a limit of file size or quota is reached ({said}).{room} "
             "Free some space, or write to another disk"
         )
-    if isinstance(error, RasterioError):
+    if isinstance(error, gdal_errors()):
         return OutputError(
             f"cannot write {target}: {said}.{room} Most likely the disk is full, or a limit of file size or quota is "
             "reached. Free some space, or write to another disk"
         )
     return OutputError(f"cannot write {target}: {said}")
+
+
+def gdal_errors() -> tuple[type[Exception], ...]:
+    """What rasterio raises when GDAL fails: `rasterio.shutil` lets GDAL's own errors through as they are."""
+    from rasterio._err import CPLE_BaseError  # not public, and its only root
+    from rasterio.errors import RasterioError
+
+    return RasterioError, CPLE_BaseError
 
 
 def megabytes(count: int) -> str:

@@ -21,7 +21,7 @@ from ..core.field import DisplacementField
 from ..core.grid import Grid
 from ..core.reasons import Reason
 from ..errors import InputError
-from .atomic import atomic_path, check_target, explain, scratch
+from .atomic import atomic_path, check_target, explain, gdal_errors, scratch
 from .georeference import grid_of, parse_crs
 from .raster import explained, open_dataset
 
@@ -64,8 +64,6 @@ def write_field(
     Raises:
         OutputError: where the file cannot be written; nothing is left behind then.
     """
-    from rasterio.errors import RasterioError
-
     target = Path(path)
     plain_bytes = len(BANDS) * 4 * grid.height * grid.width
     check_target(target, overwrite, plain_bytes)
@@ -74,7 +72,7 @@ def write_field(
             written = _write_plain(plain, grid, blocks, tags)
             _copy_as_cog(plain, cog)
             fault = _find_fault(cog, grid, written)
-        except RasterioError as error:
+        except gdal_errors() as error:
             raise explain(target, error, 2 * plain_bytes) from error
         if fault:
             raise explain(target, OSError(f"what was written does not read back ({fault})"), 2 * plain_bytes)

@@ -35,6 +35,6 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> None:
                 right.plot(x, y, style, color=f"C{number}", label=f"{kind}, {zone}", linewidth=1.2)
     right.set(yscale="log", xlabel="step", ylabel="mean error, px", title="validation pairs")
     if looks:
-        right.legend(frameon=False, fontsize=8)
+        right.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     with atomic_path(path) as temporary:
         canvas.print_png(temporary)
