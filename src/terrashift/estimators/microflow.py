@@ -25,7 +25,7 @@ from .base import Search
 from .coarse import Knots, start_shifts
 from .rejection import reject
 
-BLOCK_PX = 512
+BLOCK_PX = 1024
 HALO_PX = 96
 """Around a block: what lies further out changes its vectors by less than a hundredth of a pixel."""
 CAPTURE_PX = 4
@@ -75,7 +75,7 @@ class MicroFlow(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def block_px(self) -> int:
-        """Side of a block: about 512 px and a whole number of steps."""
+        """Side of a block: about 1024 px and a whole number of steps."""
         return self.step_px * math.ceil(BLOCK_PX / self.step_px)
 
     def halo(self, search: Search) -> int:
@@ -85,7 +85,7 @@ class MicroFlow(BaseModel, frozen=True, extra="forbid"):
 
     def memory(self, search: Search) -> int:
         """Upper estimate of one block's working memory, bytes."""
-        return 420 * (self.block_px + 2 * self.halo(search) + Network.multiple) ** 2
+        return 420 * (self.block_px + 2 * self.halo(search)) ** 2
 
     def __call__(
         self, before: Float[Tensor, "rows columns"], after: Float[Tensor, "rows columns"], search: Search
@@ -96,22 +96,29 @@ class MicroFlow(BaseModel, frozen=True, extra="forbid"):
         """
         halo, size = self.halo(search), before.shape[0]
         inner = slice(halo + self.step_px // 2, size - halo, self.step_px)
-        images = torch.stack([_widened(filled(image), Network.multiple) for image in (before, after)])[:, None, None]
-        start = self._start(before, after, search, tuple(images.shape[-2:]))
+        seen = _with_data(before, after, Network.multiple)
+        images = torch.stack([filled(image[seen]) for image in (before, after)])[:, None, None]
+        rows, columns = images.shape[-2:]
+        start = self._start(before, after, search)
         with torch.inference_mode():
+            images = _widened(images, Network.multiple)
+            start = start if start is None else _widened(start[..., *seen], Network.multiple)
             estimate = self._estimate(images[0], images[1], start)
-            score = _agreement(images[0], images[1], estimate.flow, self.window_px)[inner, inner]
+            score = _agreement(images[0], images[1], estimate.flow, self.window_px)
         log_sigma = _calibrated(self.weights, estimate.log_scale)
-        xy, sigma = (part[0, :, inner, inner].clone() for part in (estimate.flow, log_sigma.exp()))
-        reasons = self._reasons(before, after, images, inner)
-        flow = reject(xy, score.clone(), reasons, search._replace(radius=_wider(search.radius)), self.min_score)
+        found = torch.cat([estimate.flow[0], log_sigma[0].exp(), score[None]])
+        whole = found.new_zeros(5, size, size)
+        whole[:, *seen] = found[:, :rows, :columns]
+        xy, sigma, score = whole[:, inner, inner].clone().split([2, 2, 1])
+        reasons = self._reasons(before, after, inner)
+        flow = reject(xy, score[0], reasons, search._replace(radius=_wider(search.radius)), self.min_score)
         if self.max_sigma_px is not None:
             poor = (sigma > self.max_sigma_px).any(0) & (flow.reasons == 0)
             reasons = torch.where(poor, int(Reason.LOW_SCORE), flow.reasons).to(torch.uint8)
             flow = flow._replace(xy=flow.xy.masked_fill(poor, torch.nan), reasons=reasons)
         return flow._replace(sigma=sigma.masked_fill(flow.reasons > 0, torch.nan))
 
-    def _start(self, before: Tensor, after: Tensor, search: Search, size: tuple[int, ...]) -> Tensor | None:
+    def _start(self, before: Tensor, after: Tensor, search: Search) -> Tensor | None:
         """Coarse motion at every pixel, where it may be larger than the network finds by itself."""
         radius = max(search.radius)
         if radius <= CAPTURE_PX:
@@ -119,9 +126,7 @@ class MicroFlow(BaseModel, frozen=True, extra="forbid"):
         side = max(START_PX, 4 * radius)
         places = torch.arange(before.shape[0], device=before.device)
         shifts = start_shifts(before, after, places, Knots(side, side // 2), search.radius)
-        flow = shifts.T.reshape(1, 2, len(places), len(places))
-        right, below = size[1] - len(places), size[0] - len(places)
-        return torch.nn.functional.pad(flow, (0, right, 0, below), mode="replicate") if right or below else flow
+        return shifts.T.reshape(1, 2, len(places), len(places))
 
     def _estimate(self, before: Tensor, after: Tensor, start: Tensor | None) -> Estimate:
         """Run the network, over mirror images if asked."""
@@ -137,9 +142,9 @@ class MicroFlow(BaseModel, frozen=True, extra="forbid"):
         flow, log_scale = (torch.stack(parts).mean(0) for parts in zip(*found, strict=True))
         return Estimate(flow, log_scale)
 
-    def _reasons(self, before: Tensor, after: Tensor, images: Tensor, inner: slice) -> Tensor:
+    def _reasons(self, before: Tensor, after: Tensor, inner: slice) -> Tensor:
         share = torch.minimum(_share(before.isfinite(), self.window_px), _share(after.isfinite(), self.window_px))
-        flat = _flat(images[:, 0, 0], self.window_px)[: len(before), : len(before)]
+        flat = _flat(torch.stack([before, after]), self.window_px)
         reasons = torch.zeros(before.shape, dtype=torch.uint8, device=before.device)
         reasons[flat] = int(Reason.NO_TEXTURE)
         reasons[(share < self.min_valid_share) | ~before.isfinite()] = int(Reason.NODATA)
@@ -175,10 +180,23 @@ def _quick_at_bfloat16(device: str) -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _widened(image: Float[Tensor, "rows columns"], multiple: int) -> Tensor:
+def _widened(images: Float[Tensor, "*batch band rows columns"], multiple: int) -> Tensor:
     """The border repeated at the far ends, up to sides that are whole multiples."""
-    rows, columns = (-n % multiple for n in image.shape)
-    return torch.nn.functional.pad(image[None, None], (0, columns, 0, rows), mode="replicate")[0, 0]
+    rows, columns = (-n % multiple for n in images.shape[-2:])
+    wide = torch.nn.functional.pad(images.reshape(-1, *images.shape[-3:]), (0, columns, 0, rows), mode="replicate")
+    return wide.reshape(*images.shape[:-2], *wide.shape[-2:])
+
+
+def _with_data(before: Tensor, after: Tensor, multiple: int) -> tuple[slice, slice]:
+    """Rows and columns that hold all data of either image, from and to whole multiples: the rest costs nothing."""
+    have = before.isfinite() | after.isfinite()
+    found = []
+    for axis in (1, 0):
+        places = have.any(axis).nonzero()[:, 0].tolist() or [0]
+        length = have.shape[1 - axis]
+        stop = min(length, multiple * math.ceil((places[-1] + 1) / multiple))
+        found.append(slice(places[0] // multiple * multiple, stop))
+    return found[0], found[1]
 
 
 def _wider(radius: tuple[int, int]) -> tuple[int, int]:
@@ -206,9 +224,9 @@ def _share(have: Bool[Tensor, "rows columns"], side: int) -> Float[Tensor, "rows
 
 
 def _flat(images: Float[Tensor, "2 rows columns"], side: int) -> Bool[Tensor, "rows columns"]:
-    """True where either image has one value throughout the square around a pixel."""
+    """True where either image has one value, or none, throughout the square around a pixel."""
     edges = torch.zeros_like(images)
-    edges[:, :, 1:] += images[:, :, 1:] != images[:, :, :-1]
-    edges[:, 1:] += images[:, 1:] != images[:, :-1]
+    edges[:, :, 1:] += (images[:, :, 1:] - images[:, :, :-1]).nan_to_num(0.0) != 0  # the outline of a gap is none
+    edges[:, 1:] += (images[:, 1:] - images[:, :-1]).nan_to_num(0.0) != 0
     first, second = (_mean(part, side) == 0 for part in edges)
     return first | second
