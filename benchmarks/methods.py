@@ -18,6 +18,7 @@ from terrashift.core.source import ArrayPair
 from terrashift.estimators.base import Estimator, Search
 from terrashift.estimators.blocks import measure_whole
 from terrashift.estimators.frequency import Frequency
+from terrashift.estimators.microflow import MicroFlow
 from terrashift.estimators.spatial import Spatial
 
 
@@ -36,6 +37,7 @@ METHODS = {
     # without a price, but with the limit on slopes that the original keeps too (0.4 px per px)
     "spatial 15x15 reg 0": Method(Spatial(window_px=15, reg=0.0), Search((0, 0), (5, 5)), "micmac_15x15_noreg"),
     "spatial 9x9 reg 0.3": Method(Spatial(window_px=9, reg=0.3), Search((0, 0), (5, 5)), "micmac_9x9_reg0.3"),
+    "microflow": Method(MicroFlow(), Search((0, 0), (4, 4)), "cosicorr_32_s1"),
 }
 
 

@@ -19,19 +19,25 @@ if TYPE_CHECKING:
     from .pipeline import measure_arrays as measure_arrays
     from .presets import preset as preset
     from .recipe import Recipe as Recipe
+    from .regularise.log_tv import LogTv as LogTv
+    from .regularise.quadratic import Quadratic as Quadratic
+    from .regularise.tv import Tv as Tv
     from .runner import RunOptions as RunOptions
 
 _HOMES = {
     "DisplacementField": "core.field",
     "Frequency": "estimators.frequency",
     "Grid": "core.grid",
+    "LogTv": "regularise.log_tv",
     "MicroFlow": "estimators.microflow",
+    "Quadratic": "regularise.quadratic",
     "ReadOptions": "io.raster",
     "Recipe": "recipe",
     "RunOptions": "runner",
     "SearchOptions": "estimators.search",
     "Spatial": "estimators.spatial",
     "TerrashiftError": "errors",
+    "Tv": "regularise.tv",
     "check": "pipeline",
     "measure": "pipeline",
     "measure_arrays": "pipeline",

@@ -24,7 +24,7 @@ Two images (of two dates, on one grid) give the most honest pairs: whatever diff
 Writes a new folder of pairs with their truth, a card (card.md, card.json) and a contact sheet (contact.png)."""
 PACK = """Pack the rasters below a folder, places and dates, into one small archive for `simulate` and `train`.
 
-A place is a folder, or a file name without its date."""
+A place is a folder whose files are called alike but for their dates, else a file name without its date."""
 SIMULATE_SHORT = {
     "size_px": "--size",
     "window_px": "--window",
@@ -140,11 +140,43 @@ def _job(kind: Any, found: Any, read: Any, draw: Any, options: Any) -> Any:
         raise OptionError("--trace lies on one image: give that image (one or two dates), and no --archive.")
     if found.archive and found.before:
         raise OptionError("images and --archive are two sources of pairs: give one of them.")
+    _refuse_idle(found, draw)
     if not found.before:
         return kind(archive_or_landscapes(found.archive, options.split), draw, options)
     about = FileOptions(read, found.place, found.sensor, found.licence, options.split)
     source = place_of_files(found.before, found.after, about)
     return kind(source, draw, options, trace_on(found.trace, source.only) if found.trace else None)
+
+
+def _refuse_idle(found: Any, draw: Any) -> None:
+    """Flags that would do nothing are mistakes: their user expects something of them."""
+    from .errors import OptionError
+
+    usual = type(draw)()
+    windows = draw.kind != "rupture"
+    along = "--trace: add --trace FILE"
+    ruptures = "ruptures at random places: leave --trace out" if found.trace else "ruptures: pass --kind rupture"
+    own = "images of your own: give one"
+    table = [
+        (("slip_m", "depth_km", "dip_deg"), not found.trace, along),
+        (("largest", "generator"), bool(found.trace) or windows, ruptures),
+        (("size_px",), windows, "ruptures: pass --kind rupture"),
+        (("window_px",), not windows, "windows: pass --kind uni, dis or uni5px"),
+    ]
+    given = [(name, rest) for names, idle, rest in table for name in names if idle and _told(draw, usual, name)]
+    if not found.before:
+        facts = {"place": None, "sensor": "unknown", "licence": "unknown"}
+        given += [(name, own) for name, default in facts.items() if getattr(found, name) != default]
+    if given:
+        raise OptionError("\n".join(f"{_flag_name(name)} belongs to {rest}, or leave it out." for name, rest in given))
+
+
+def _told(model: Any, usual: Any, name: str) -> bool:
+    return getattr(model, name) != getattr(usual, name)
+
+
+def _flag_name(name: str) -> str:
+    return SIMULATE_SHORT.get(name, "--" + name.replace("_", "-"))
 
 
 def pack(words: Sequence[str]) -> int:
@@ -253,10 +285,15 @@ def _model(model: Any, found: Any) -> Any:
     try:
         return model(**{name: getattr(found, name) for name in model.model_fields})
     except ValidationError as error:
-        lines = [
-            f"--{'.'.join(map(str, e['loc'])).replace('_', '-')} is {e['input']}: {e['msg']}" for e in error.errors()
-        ]
+        lines = [f"{_flag_name(str(e['loc'][0]))} is {e['input']}: {_advice(e)}." for e in error.errors()]
         raise OptionError("\n".join(lines)) from error
+
+
+def _advice(error: Any) -> str:
+    """What to give instead of a value that does not do."""
+    limits = {"ge": "{} or more", "gt": "more than {}", "le": "{} or less", "lt": "less than {}"}
+    told = [text.format(limit) for key, text in limits.items() if (limit := error.get("ctx", {}).get(key)) is not None]
+    return f"give {told[0]}" if told else str(error["msg"]).rstrip(".")
 
 
 def _argument(name: str, kind: Any, default: Any, text: str, **more: Any) -> tuple[str, Any, Any]:

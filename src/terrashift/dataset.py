@@ -54,8 +54,8 @@ class DatasetOptions(BaseModel, frozen=True, extra="forbid"):
     )
     split: Split | None = Field(
         default=None,
-        description="Places of this split only: the archive's own, else fixed by the place's name, so that places and "
-        "dates of two splits never overlap.",
+        description="Places of this split only: the one that an archive was packed with, else fixed by the place's "
+        "name.",
     )
 
     def form(self, draw: DrawOptions) -> str:
@@ -146,9 +146,9 @@ def _fill(work: Draft, job: Job, form: str, run: Run) -> None:
             if (number + 1) % every == 0 and number + 1 < chunks:
                 run.tell(f"{first + count} of {job.options.count} {'windows' if windows else 'pairs'}")
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(
-            f"interrupted: what is finished is kept in {work.folder}; the same command goes on."
-        ) from error
+        kept = f"what is finished is kept in {work.folder}; the same command goes on."
+        some = any(map(work.done, range(chunks)))
+        raise KeyboardInterrupt(f"interrupted: {kept if some else 'nothing was finished yet.'}") from error
 
 
 def _write_pairs(work: Draft, job: Job, form: str, number: int, pairs: range) -> None:
@@ -185,8 +185,9 @@ def _write_windows(work: Draft, job: Job, form: str, number: int, windows: range
     for k, part in enumerate(parts):
         place, own = part.place, arrays["flow"][k * PATCH : (k + 1) * PATCH]
         records.append(
-            {"place": place.name, "dates": list(place.dates), "sensor": place.sensor, "licence": place.licence}
-            | {"pixel_m": place.pixel_m or None, "generator": GENERATORS[job.draw.kind], "windows": len(own)}
+            {"place": place.name, "dates": [date or None for date in place.dates], "sensor": place.sensor}
+            | {"licence": place.licence, "source": place.source, "pixel_m": place.pixel_m or None}
+            | {"generator": GENERATORS[job.draw.kind], "windows": len(own)}
             | {"number": windows.start + k * PATCH, "histogram": histogram(torch.from_numpy(own.T))}
         )
     for k in set(windows) & set(_shown(job.options.count)):

@@ -12,10 +12,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from .errors import OptionError
-from .presets import DEFAULT, PRESETS, PresetName, preset
-from .recipe import METHODS, Recipe, explain
+from .presets import DEFAULT, PRESETS, PresetName, preset, regulariser_named
+from .recipe import METHODS, UNIONS, Recipe, explain
 
 SHORT = {"window_px": "--window", "step_px": "--step"}
+NAMES = {("regularise", "method"): "regularize"}
+"""Flags that are not called like their setting."""
+CHOICES = {"estimate": tuple(METHODS), "regularise": ("off", "quadratic", "tv", "log_tv")}
+"""What the help says of the flags that decide which others there are."""
 PARTS = tuple(Recipe.model_fields)
 REQUIRED: Any = object()
 """Default of an argument that must be given."""
@@ -29,41 +33,66 @@ class Start:
     preset: str
     """Name of the preset, or empty where a file was given."""
     rest: tuple[str, ...]
-    """The command line without --recipe, --preset and --method."""
+    """The command line without --recipe, --preset, --method and --regularize."""
 
 
 def take_start(words: Sequence[str]) -> Start:
-    """Resolve --recipe, --preset and --method, whose values are the defaults of all other flags.
+    """Resolve --recipe, --preset, --method and --regularize, whose values are the defaults of all other flags.
+
+    Another --method brings its own regulariser along, unless one was asked for: by its flag or in the recipe file.
 
     Raises:
-        OptionError: unknown preset or method, a recipe that cannot be read, or a recipe and a preset at once.
+        OptionError: unknown preset, method or regulariser, a recipe that cannot be read, or a recipe and a preset at
+            once.
     """
     early = argparse.ArgumentParser(prog="terrashift", add_help=False, allow_abbrev=False)
     early.add_argument("--recipe")
     early.add_argument("--preset")
     early.add_argument("--method")
+    early.add_argument("--regularize", "--regularise")
     found, rest = early.parse_known_args(list(words))
     if found.recipe and found.preset:
         raise OptionError("--recipe and --preset are two starting points: give one of them.")
     if not found.recipe:
         name = found.preset or DEFAULT
-        return Start(preset(name).recipe(found.method), name, tuple(rest))
+        return Start(preset(name).recipe(found.method, found.regularize), name, tuple(rest))
     recipe = Recipe.from_yaml(found.recipe)
     if found.method and found.method != recipe.estimate.method:
-        estimate = preset(DEFAULT).recipe(found.method).estimate
-        recipe = recipe.model_copy(update={"estimate": estimate})
+        own = preset(DEFAULT).recipe(found.method)
+        parts = {"estimate"} if "regularise" in recipe.model_fields_set else {"estimate", "regularise"}
+        recipe = recipe.model_copy(update={part: getattr(own, part) for part in parts})
+    if found.regularize:
+        chosen = regulariser_named(found.regularize)
+        if chosen.method != recipe.regularise.method:
+            recipe = recipe.model_copy(update={"regularise": chosen})
     return Start(recipe, "", tuple(rest))
 
 
-def refuse_foreign(words: Sequence[str], method: str) -> None:
-    """Name the method that a flag belongs to, where it is not `method`'s."""
-    own = set(METHODS[method].model_fields)
-    for word in words:
-        name = word.split("=")[0]
-        key = name.lstrip("-").replace("-", "_")
-        others = [other for other, model in METHODS.items() if key in model.model_fields and other != method]
-        if name.startswith("--") and others and key not in own:
-            raise OptionError(f"{name} is an option of --method {others[0]}; this run uses --method {method}.")
+def refuse_foreign(words: Sequence[str], recipe: Recipe, parts: Sequence[str]) -> None:
+    """Name the method or regulariser that a flag belongs to, where it is not the one of `recipe`."""
+    for part in UNIONS.keys() & parts:
+        chosen = getattr(recipe, part)
+        for word in words:
+            name = word.split("=")[0]
+            key = name.lstrip("-").replace("-", "_")
+            others = [other for other, model in UNIONS[part].items() if key in model.model_fields]
+            if name.startswith("--") and others and key not in type(chosen).model_fields:
+                flag, own = flag_of(part, "method"), _choice(part, chosen.method)
+                raise OptionError(f"{name} is an option of {flag} {others[0]}; this run uses {flag} {own}.")
+
+
+def _choice(part: str, method: str) -> str:
+    """How the flag of a section's method calls it."""
+    return method if method in CHOICES[part] else "off"
+
+
+def flag_of(part: str, name: str) -> str:
+    """The flag of a setting.
+
+    >>> flag_of("regularise", "method"), flag_of("regularise", "edge_px")
+    ('--regularize', '--edge-px')
+    """
+    return "--" + NAMES.get((part, name), name).replace("_", "-")
 
 
 def parse(
@@ -83,7 +112,7 @@ def parse(
     """
     import tyro
 
-    refuse_foreign(start.rest, start.recipe.estimate.method)
+    refuse_foreign(start.rest, start.recipe, parts)
     fields = [(name, kind, _field(default)) for name, kind, default in arguments]
     for part in parts:
         section = _section(part, getattr(start.recipe, part))
@@ -122,11 +151,13 @@ def _section(part: str, options: BaseModel) -> type:
     fields = []
     for name, info in type(options).model_fields.items():
         kind: Any = info.annotation
-        if (part, name) == ("estimate", "method"):
-            kind = Literal[tuple(METHODS)]
+        value = getattr(options, name)
+        if name == "method" and part in CHOICES:
+            kind = Literal[CHOICES[part]]
+            value = _choice(part, value)
         aliases = [SHORT[name]] if name in SHORT else None
-        note = tyro.conf.arg(help=info.description or "", aliases=aliases)
-        fields.append((name, Annotated[kind, note], dataclasses.field(default=getattr(options, name))))
+        note = tyro.conf.arg(name=NAMES.get((part, name)), help=info.description or "", aliases=aliases)
+        fields.append((name, Annotated[kind, note], dataclasses.field(default=value)))
     section = dataclasses.make_dataclass(part, fields)
     section.__doc__ = Recipe.model_fields[part].description
     return section
@@ -138,7 +169,5 @@ def _lay_over(recipe: Recipe, changes: dict[str, dict[str, Any]]) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        as_flag = [
-            re.sub(r"`\w+\.(\w+)`", lambda key: "--" + key[1].replace("_", "-"), line) for line in explain(error)
-        ]
+        as_flag = [re.sub(r"`(\w+)\.(\w+)`", lambda key: flag_of(key[1], key[2]), line) for line in explain(error)]
         raise OptionError("\n".join(as_flag)) from error

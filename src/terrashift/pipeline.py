@@ -26,12 +26,21 @@ from .estimators.search import choose_search, coarse_motion
 from .io.atomic import atomic_write_text
 from .io.cog import to_tags, write_field
 from .io.raster import Raster, RasterPair, ReadOptions, open_pair
+from .io.sinks import MemorySink, StoredFlow
 from .io.store import TileStore, discard, work_folder
 from .plot.maps import quicklook
 from .product import Files, Thumbnail, provenance
 from .recipe import Recipe
+from .regularise.blocks import BLOCK
 from .report import Accumulator, Summary
-from .runner import MemorySink, Progress, require_memory, run_tiles
+from .runner import (
+    Ground,
+    Progress,
+    require_memory,
+    require_regularise_memory,
+    run_regularise,
+    run_tiles,
+)
 
 SMALLEST_SEARCH = Search((0, 0), (1, 1))
 CACHE_BYTES = 64 << 20  # of decoded blocks; GDAL would take a twentieth of the machine's memory
@@ -86,21 +95,24 @@ def measure(
     with _bounded_cache():
         pair = open_pair(str(before), str(after), recipe.read)
         # before minutes of reading: what even the smallest search cannot do
-        require_memory(recipe.estimator, pair.grid, SMALLEST_SEARCH, recipe.run)
+        _require_memory(recipe, pair.grid, SMALLEST_SEARCH)
         found = _look_at(pair, recipe.estimate.window_px)
         found.raise_for_errors()
         warnings = [f"{f.topic}: {f.met}. {f.remedy}".strip() for f in found.findings if f.level == "warning"]
         for warning in warnings:
             watch.warn(warning)
         search = _find_search(pair, recipe)
-        require_memory(recipe.estimator, pair.grid, search, recipe.run)
-        watch.say(f"measuring {pair.grid} by the {recipe.estimator.name} method, {_in_words(search)}")
+        _require_memory(recipe, pair.grid, search)
+        smoothed = f", smoothed by {recipe.regularise.name}" if recipe.regularises else ""
+        watch.say(f"measuring {pair.grid} by the {recipe.estimator.name} method{smoothed}, {_in_words(search)}")
         made_by = provenance(pair, recipe, search, warnings)
         if overwrite and not resume:
             discard(work_folder(files.field))
         with _open_store(files, pair.grid, recipe, made_by, resume) as store, _saying_what_is_kept(store):
-            run_tiles(recipe.estimator, pair, search, store, recipe.run, watch.tiles)
-            summary = _write(files, store, pair.grid, recipe, made_by)
+            first, second = _parts(watch.tiles, store, recipe)
+            run_tiles(recipe.estimator, pair, search, store, recipe.run, first, recipe.regularises)
+            with _regularised(store, pair.grid, recipe, second) as final:
+                summary = _write(files, final, pair.grid, recipe, made_by)
             store.remove()
     return summary
 
@@ -139,9 +151,14 @@ def measure_arrays(
     grid = grid or Grid(height, width, Affine.identity())
     source = ArrayPair(Pair(Image(bands[0][None], grid), Image(bands[1][None], grid)))
     search = _find_search(source, recipe)
-    sink = MemorySink.of(grid.every(recipe.estimate.step_px))
-    run_tiles(recipe.estimator, source, search, sink, recipe.run)
-    return sink.field(grid.every(recipe.estimate.step_px), {"RECIPE_HASH": recipe.hash})
+    _require_memory(recipe, grid, search)
+    ground = Ground(grid, recipe.estimate.step_px)
+    measured = final = MemorySink.of(grid.every(ground.step_px))
+    run_tiles(recipe.estimator, source, search, measured, recipe.run, None, recipe.regularises)
+    if recipe.regularises:
+        final = MemorySink.of(grid.every(ground.step_px))
+        run_regularise(recipe.regularise, StoredFlow(measured), ground, final, recipe.run)
+    return final.field(grid.every(ground.step_px), {"RECIPE_HASH": recipe.hash})
 
 
 def _look_at(pair: RasterPair, window_px: int) -> PairCheck:
@@ -161,6 +178,35 @@ def _find_search(source: PairSource, recipe: Recipe) -> Search:
     return choose_search(coarse_motion(source, recipe.run.torch_device), recipe.search)
 
 
+def _require_memory(recipe: Recipe, grid: Grid, search: Search) -> None:
+    """Refuse what would not fit, in whichever pass."""
+    require_memory(recipe.estimator, grid, search, recipe.run)
+    if recipe.regularises:
+        require_regularise_memory(recipe.regularise, grid.every(recipe.estimate.step_px).shape, recipe.run)
+
+
+def _parts(progress: Progress, store: TileStore, recipe: Recipe) -> tuple[Progress, Progress]:
+    """The progress of both passes as that of one run."""
+    count = len(list(store.tiles()))
+    more = len(list(plan_tiles(store.shape, BLOCK))) if recipe.regularises else 0
+    return (
+        lambda done, total: progress(done, total + more),
+        lambda done, total: progress(count + done, count + total),
+    )
+
+
+@contextmanager
+def _regularised(store: TileStore, image_grid: Grid, recipe: Recipe, progress: Progress) -> Iterator[TileStore]:
+    """The store of the final displacement: the first one, or that of a second pass over its flow."""
+    if not recipe.regularises:
+        yield store
+        return
+    ground = Ground(image_grid, recipe.estimator.step_px)
+    with store.next_pass(BLOCK) as final:
+        run_regularise(recipe.regularise, StoredFlow(store), ground, final, recipe.run, progress)
+        yield final
+
+
 def _in_words(search: Search) -> str:
     (x, y), (rx, ry) = search.centre, search.radius
     return f"looking {rx} px left and right and {ry} px up and down around ({x} right, {y} down)"
@@ -178,11 +224,10 @@ def _open_store(files: Files, grid: Grid, recipe: Recipe, made_by: dict[str, Any
 def _write(files: Files, store: TileStore, image_grid: Grid, recipe: Recipe, made_by: dict[str, Any]) -> Summary:
     """Turn the finished tiles into the result and what lies beside it."""
     grid = image_grid.every(recipe.estimator.step_px)
-    tiles = plan_tiles(grid.shape, recipe.run.tile_side(recipe.estimator, image_grid))
     thumbnail, numbers = Thumbnail.of(grid), Accumulator(grid)
 
     def blocks() -> Iterator[tuple[int, int, Tensor]]:
-        for tile in tiles:
+        for tile in store.tiles():
             values = store.read(tile)
             thumbnail.add(tile, values)
             numbers.add(values)
@@ -192,7 +237,7 @@ def _write(files: Files, store: TileStore, image_grid: Grid, recipe: Recipe, mad
     quicklook(thumbnail.field(made_by), files.picture)
     head = f"How {files.field.name} was made: TerraShift {made_by['TERRASHIFT_VERSION']}, recipe {recipe.hash[:12]}."
     atomic_write_text(files.recipe, recipe.to_yaml(head=head))
-    summary = numbers.summary(made_by)
+    summary = numbers.summary(made_by, {"regularised by": recipe.regularise.name} if recipe.regularises else {})
     atomic_write_text(files.summary, summary.to_json() + "\n")
     return summary
 

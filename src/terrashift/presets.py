@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from .errors import OptionError
@@ -11,7 +11,11 @@ from .estimators.frequency import Frequency
 from .estimators.microflow import MicroFlow
 from .estimators.search import SearchOptions
 from .estimators.spatial import Spatial
-from .recipe import METHODS, Recipe, nearest
+from .recipe import METHODS, REGULARISERS, Recipe, nearest, regulariser_name
+from .regularise.log_tv import LogTv
+from .regularise.off import Off
+from .regularise.quadratic import Quadratic
+from .regularise.tv import Tv
 
 PresetName = Literal["earthquake", "landslide", "glacier", "dune"]
 DEFAULT: PresetName = "earthquake"
@@ -31,14 +35,29 @@ class Preset:
     search: SearchOptions
     backward: BackwardOptions
     reasons: dict[str, str]
-    """A sentence or two per setting, by its dotted name with the method's in place of `estimate`."""
+    """A sentence or two per setting, by its dotted name with the method's in place of `estimate`.
 
-    def recipe(self, method: str | None = None) -> Recipe:
-        """The recipe for `method` (default: the preset's own)."""
+    `frequency.regularise` is why the regulariser of that method is what it is."""
+    regularise: dict[str, Quadratic | Tv | LogTv] = field(default_factory=dict)
+    """The regulariser of each method that has one."""
+
+    def recipe(self, method: str | None = None, regulariser: str | None = None) -> Recipe:
+        """The recipe for `method` (default: the preset's own) and `regulariser` (default: that of the method).
+
+        Raises:
+            OptionError: where there is none of that name.
+        """
         method = method or self.method
         if method not in METHODS:
             raise OptionError(f"there is no method {method!r}. {nearest(method, METHODS)}")
-        return Recipe(estimate=getattr(self, method), search=self.search, backward=self.backward)
+        own = self.regularise.get(method, Off())
+        chosen = own if regulariser is None else regulariser_named(regulariser)
+        return Recipe(
+            estimate=getattr(self, method),
+            search=self.search,
+            backward=self.backward,
+            regularise=own if chosen.method == own.method else chosen,
+        )
 
     def notes(self, method: str | None = None) -> dict[str, str]:
         """The reasons by the keys of `recipe(method)`, for `Recipe.to_yaml`."""
@@ -46,7 +65,9 @@ class Preset:
         found = {}
         for key, text in self.reasons.items():
             part, name = key.split(".")
-            if part not in METHODS or part == method:
+            if part == method and name == "regularise":
+                found["regularise.method"] = f"{self.name.capitalize()}: {text}"
+            elif part not in METHODS or part == method:
                 found[f"{'estimate' if part == method else part}.{name}"] = f"{self.name.capitalize()}: {text}"
         return found
 
@@ -66,6 +87,21 @@ def _value(recipe: Recipe, key: str) -> object:
     """The value of a dotted key."""
     part, name = key.split(".")
     return getattr(getattr(recipe, part), name)
+
+
+def regulariser_named(word: str) -> Off | Quadratic | Tv | LogTv:
+    """The regulariser of that name with its own defaults.
+
+    >>> regulariser_named("off").method
+    'none'
+
+    Raises:
+        OptionError: where there is none.
+    """
+    name = regulariser_name(word)
+    if name not in REGULARISERS:
+        raise OptionError(f"there is no regulariser {word!r}. {nearest(word, ['off', *REGULARISERS])}")
+    return REGULARISERS[name]()
 
 
 def preset(name: str) -> Preset:
@@ -107,7 +143,13 @@ EARTHQUAKE = Preset(
         "slip of many pixels on a small part of the scene.",
         "backward.backward_px": "off: ground far from the fault hardly moves, so false matches are rare and the score "
         "finds them. Try 0.5 where crops or snow changed much.",
+        "frequency.regularise": "none, so that slip and its error come from the windows alone. tv or log_tv for maps "
+        "of noisy pairs.",
+        "spatial.regularise": "none: `reg` smooths already.",
+        "microflow.regularise": "log_tv: the network gives every vector its error, which tells how much to smooth; the "
+        "step at the fault stays sharp.",
     },
+    regularise={"microflow": LogTv()},
 )
 
 LANDSLIDE = Preset(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from .errors import OptionError
 from .estimators.base import Estimator
@@ -21,6 +21,10 @@ from .estimators.microflow import MicroFlow
 from .estimators.search import SearchOptions
 from .estimators.spatial import Spatial
 from .io.raster import ReadOptions
+from .regularise.log_tv import LogTv
+from .regularise.off import Off
+from .regularise.quadratic import Quadratic
+from .regularise.tv import Tv
 from .runner import RunOptions
 
 METHODS: dict[str, type[Frequency] | type[Spatial] | type[MicroFlow]] = {
@@ -28,6 +32,14 @@ METHODS: dict[str, type[Frequency] | type[Spatial] | type[MicroFlow]] = {
     "spatial": Spatial,
     "microflow": MicroFlow,
 }
+REGULARISERS: dict[str, type[Off] | type[Quadratic] | type[Tv] | type[LogTv]] = {
+    "none": Off,
+    "quadratic": Quadratic,
+    "tv": Tv,
+    "log_tv": LogTv,
+}
+UNIONS: dict[str, Mapping[str, type[BaseModel]]] = {"estimate": METHODS, "regularise": REGULARISERS}
+"""Sections whose key `method` decides which other keys they have."""
 COMMENT_WIDTH = 100
 
 
@@ -40,14 +52,32 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         default_factory=Frequency, description="How displacement is measured."
     )
     backward: BackwardOptions = Field(default_factory=BackwardOptions, description="Whether the way back is checked.")
+    regularise: Annotated[Off | Quadratic | Tv | LogTv, Field(discriminator="method")] = Field(
+        default_factory=Off, description="How noise is taken out of the measured motion: none, quadratic, tv or log_tv."
+    )
     run: RunOptions = Field(
         default_factory=RunOptions, description="What the run may use of the machine; the result does not depend on it."
     )
+
+    @field_validator("regularise", mode="before")
+    @classmethod
+    def _accepts_other_spellings(cls, value: Any) -> Any:
+        """A name alone will do; see `regulariser_name`."""
+        if isinstance(value, str | bool):
+            value = {"method": value}
+        if isinstance(value, dict) and "method" in value:
+            value = value | {"method": regulariser_name(value["method"])}
+        return value
 
     @property
     def estimator(self) -> Estimator:
         """The method of `estimate`, checked backwards where `backward` says so."""
         return self.backward.wrap(self.estimate)
+
+    @property
+    def regularises(self) -> bool:
+        """Whether the measured motion is smoothed in a second pass."""
+        return not isinstance(self.regularise, Off)
 
     @property
     def hash(self) -> str:
@@ -104,19 +134,31 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             raise OptionError("\n".join(f"{name}: {line}" for line in explain(error))) from error
 
 
+def regulariser_name(word: Any) -> Any:
+    """The name in `REGULARISERS` of `off` (which YAML reads as false), `log-TV` and the like; else the word itself.
+
+    >>> [regulariser_name(word) for word in ("off", False, "log-TV", "median")]
+    ['none', 'none', 'log_tv', 'median']
+    """
+    name = str(word).lower().replace("-", "_")
+    name = "none" if name in ("off", "false") else name
+    return name if name in REGULARISERS else word
+
+
 def explain(error: ValidationError) -> Iterable[str]:
     """Each mistake in a recipe as a sentence that names the key, what it met and what is known there."""
     wrong: dict[tuple[str, str], list[str]] = {}
     for one in error.errors():
         place = [str(part) for part in one["loc"]]
-        method = place[1] if len(place) > 1 and place[0] == "estimate" and place[1] in METHODS else ""
+        known = UNIONS.get(place[0], {})
+        method = place[1] if len(place) > 1 and place[1] in known else ""
         key = ".".join(part for part in place if part != method)
         if one["type"] == "extra_forbidden":
             yield f"unknown key `{key}`{' for method ' + method if method else ''}. {nearest(place[-1], _known(place))}"
         elif one["type"] == "union_tag_not_found":
-            yield f"`{key}.method` is missing: it is one of {', '.join(METHODS)}."
+            yield f"`{key}.method` is missing: it is one of {', '.join(known)}."
         elif one["type"] == "union_tag_invalid":
-            yield f"`{key}.method` is {one['input'].get('method')}: it is one of {', '.join(METHODS)}."
+            yield f"`{key}.method` is {one['input'].get('method')}: it is one of {', '.join(known)}."
         else:
             key = ".".join(key.split(".")[:2])  # what follows names the branch of a union
             wrong.setdefault((key, repr(one["input"])), []).append(one["msg"].removeprefix("Value error, ").rstrip("."))
@@ -139,8 +181,8 @@ def _known(place: list[str]) -> Iterable[str]:
     """The keys that could stand at the last part of `place`."""
     if len(place) == 1:
         return Recipe.model_fields
-    if place[0] == "estimate":
-        return METHODS[place[1]].model_fields
+    if place[0] in UNIONS:
+        return UNIONS[place[0]][place[1]].model_fields
     part = Recipe.model_fields[place[0]].annotation
     return part.model_fields if isinstance(part, type) and issubclass(part, BaseModel) else ()
 

@@ -10,24 +10,28 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
 from pydantic import BaseModel, Field, field_validator
 from torch import Tensor
 
-from .core.field import DisplacementField
+from .core.field import DisplacementField, Flow
 from .core.grid import Grid
 from .core.source import PairSource
 from .core.tiles import Tile, plan_tiles
 from .errors import IncompleteError, OptionError, OutputError
 from .estimators.base import Estimator, Search
 from .estimators.blocks import measure_tile
+from .io.sinks import TileSink
+from .regularise.base import Regulariser
+from .regularise.blocks import BLOCK, FlowSource, regularise_tile, settle
 
 LARGEST_TILE_PX = 1024
 TILES_ALONG = 8  # a small image still gives every thread work, and a kill loses little
 BYTES_PER_MEASUREMENT = 160  # peak of a tile's flow, its pieces, the six bands and their copy on the way out
+BYTES_PER_READ = 80  # of a window of stored flow, and of a stored tile on the way into it
 RESERVE_BYTES = 150 << 20  # file caches, thread stacks and what the allocator keeps
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -88,42 +92,16 @@ class RunOptions(BaseModel, frozen=True, extra="forbid"):
         return blocks * (estimator.block_px // estimator.step_px)
 
 
-@runtime_checkable  # the tests check every annotation
-class TileSink(Protocol):
-    """Where finished tiles are kept."""
+class Ground(NamedTuple):
+    """Where measurements lie."""
 
-    def done(self) -> set[str]:
-        """Keys of the tiles that are finished."""
-        ...
+    image: Grid
+    step_px: int
 
-    def write(self, tile: Tile, values: Float[Tensor, "band height width"]) -> None:
-        """Keep a finished tile; safe to call from several threads."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MemorySink:
-    """A `TileSink` that keeps the whole field in memory, for fields that fit."""
-
-    values: Float[Tensor, "6 height width"]
-
-    @classmethod
-    def of(cls, grid: Grid) -> MemorySink:
-        """Empty, for a field on `grid`."""
-        return cls(torch.full((len(DisplacementField.BANDS), *grid.shape), torch.nan))
-
-    def done(self) -> set[str]:
-        """Nothing is ever left from before."""
-        return set()
-
-    def write(self, tile: Tile, values: Float[Tensor, "6 height width"]) -> None:
-        """Put a tile into its place."""
-        self.values[:, *tile.core] = values
-
-    def field(self, grid: Grid, made_by: dict[str, Any]) -> DisplacementField:
-        """All of it, once every tile is in its place."""
-        east, north, sigma_east, sigma_north, score, reasons = self.values
-        return DisplacementField(east, north, sigma_east, sigma_north, score, reasons.to(torch.uint8), grid, made_by)
+    def bands(self, flow: Flow, core: tuple[slice, slice]) -> Float[Tensor, "6 height width"]:
+        """The displacement in metres of the part `core` of all measurements."""
+        first = core[0].start, core[1].start
+        return DisplacementField.from_flow(flow, self.image, self.step_px, first).stack()
 
 
 def parse_bytes(text: str) -> int:
@@ -145,8 +123,9 @@ def run_tiles(
     store: TileSink,
     options: RunOptions,
     progress: Progress | None = None,
+    in_pixels: bool = False,
 ) -> None:
-    """Measure every tile that `store` lacks and write it there.
+    """Measure every tile that `store` lacks and write it there: displacement in metres, or the flow (`in_pixels`).
 
     Raises:
         OptionError: not even one tile at a time fits into the memory allowed.
@@ -156,15 +135,45 @@ def run_tiles(
     """
     step, side = estimator.step_px, options.tile_side(estimator, source.grid)
     tiles = list(plan_tiles(source.grid.every(step).shape, side))
-    finished = store.done()
+    workers = require_memory(estimator, source.grid, search, options)
+    ground = None if in_pixels else Ground(source.grid, step)
+    _run(_Measuring(estimator, source, search, store, options.torch_device, ground), tiles, workers, progress)
+
+
+def run_regularise(
+    regulariser: Regulariser,
+    source: FlowSource,
+    ground: Ground,
+    store: TileSink,
+    options: RunOptions,
+    progress: Progress | None = None,
+) -> None:
+    """Smooth every tile of a measured flow that `store` lacks, and write its displacement in metres there.
+
+    The tiles are blocks of `BLOCK` measurements whatever `options` say. At least one is computed at a time: ask
+    `require_regularise_memory` before the measuring, not when all of it is done.
+
+    Raises:
+        IncompleteError, OutputError, KeyboardInterrupt: as `run_tiles`.
+    """
+    tiles = list(plan_tiles(source.shape, BLOCK))
+    if len(store.done()) < len(tiles):
+        regulariser = settle(regulariser, source)
+    each = regularise_bytes(regulariser, source.shape, options)
+    workers = min(options.threads or available_cores(), max(1, _fitting(each, options)))
+    job = _Smoothing(regulariser, source, ground, store, options.torch_device)
+    _run(job, tiles, 1 if job.device == "cuda" else workers, progress)
+
+
+def _run(job: _Measuring | _Smoothing, tiles: list[Tile], workers: int, progress: Progress | None) -> None:
+    """Let `workers` threads do the job for all tiles that are not finished."""
+    finished = job.store.done()
     todo = [tile for tile in tiles if tile.key not in finished]
-    job = _Job(estimator, source, search, store, options.torch_device)
-    workers = min(require_memory(estimator, source.grid, search, options), max(1, len(todo)))
     count = len(tiles) - len(todo)
     report = progress or (lambda done, total: None)
     report(count, len(tiles))
     failed: dict[str, str] = {}
-    with _one_thread_per_tile(), ThreadPoolExecutor(workers, "tile") as pool:
+    with _one_thread_per_tile(), ThreadPoolExecutor(max(1, min(workers, len(todo))), "tile") as pool:
         futures = {pool.submit(job, tile): tile for tile in todo}
         try:
             for future in as_completed(futures):
@@ -176,18 +185,18 @@ def run_tiles(
                 report(count, len(tiles))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"interrupted: {count} of {len(tiles)} tiles are finished and kept. "
+                f"interrupted: {count} of {len(tiles)} {job.what} are finished and kept. "
                 "The same command with --resume goes on from there."
             ) from None
         finally:
             job.stop.set()
             pool.shutdown(cancel_futures=True)
     if failed:
-        raise _incomplete(failed, len(tiles))
+        raise _incomplete(failed, len(tiles), job.what)
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _Measuring:
     """Measure one tile and keep it."""
 
     estimator: Estimator
@@ -195,7 +204,10 @@ class _Job:
     search: Search
     store: TileSink
     device: str
+    ground: Ground | None
+    """None: keep the flow in pixels."""
     stop: threading.Event = field(default_factory=threading.Event)
+    what: str = "tiles"
 
     @property
     def grid(self) -> Grid:
@@ -211,10 +223,27 @@ class _Job:
 
     @torch.inference_mode()
     def __call__(self, tile: Tile) -> None:
-        step = self.estimator.step_px
         flow = measure_tile(self.estimator, self, self.search, tile.core, self.device)
-        first = tile.core[0].start, tile.core[1].start
-        self.store.write(tile, DisplacementField.from_flow(flow, self.grid, step, first).stack())
+        in_pixels = torch.cat([flow.xy, flow.sigma, flow.score[None], flow.reasons[None].float()])
+        self.store.write(tile, self.ground.bands(flow, tile.core) if self.ground else in_pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class _Smoothing:
+    """Smooth one tile of a measured flow and keep it."""
+
+    regulariser: Regulariser
+    source: FlowSource
+    ground: Ground
+    store: TileSink
+    device: str
+    stop: threading.Event = field(default_factory=threading.Event)
+    what: str = "tiles of the smoothing"
+
+    @torch.inference_mode()
+    def __call__(self, tile: Tile) -> None:
+        flow = regularise_tile(self.regulariser, self.source, tile.core, self.device, BLOCK)
+        self.store.write(tile, self.ground.bands(flow, tile.core))
 
 
 class _Stopped(Exception):
@@ -232,7 +261,7 @@ def _cause(future: Future[None]) -> str | None:
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
 
 
-def _incomplete(failed: dict[str, str], total: int) -> IncompleteError:
+def _incomplete(failed: dict[str, str], total: int, what: str) -> IncompleteError:
     """Name the tiles that failed, grouped by cause."""
     causes: dict[str, list[str]] = {}
     for key, cause in sorted(failed.items()):
@@ -242,7 +271,7 @@ def _incomplete(failed: dict[str, str], total: int) -> IncompleteError:
         for cause, keys in causes.items()
     ]
     return IncompleteError(
-        f"{len(failed)} of {total} tiles failed (row.column of the tile: cause):\n"
+        f"{len(failed)} of {total} {what} failed (row.column of the tile: cause):\n"
         + "\n".join(lines)
         + "\nThe others are finished and kept. The same command with --resume tries the failed ones again."
     )
@@ -255,6 +284,41 @@ def require_memory(estimator: Estimator, grid: Grid, search: Search, options: Ru
     return count_workers(estimator, search, largest, options)
 
 
+def require_regularise_memory(regulariser: Regulariser, shape: tuple[int, int], options: RunOptions) -> None:
+    """Make sure that one block of a flow of `shape` can be smoothed.
+
+    Raises:
+        OptionError: where it does not fit into `options.max_memory`.
+    """
+    each = regularise_bytes(regulariser, shape, options)
+    if _fitting(each, options) < 1:
+        raise _too_little(each, options, ", a smaller --tile-px, or use a weaker --regularize")
+
+
+def regularise_bytes(regulariser: Regulariser, shape: tuple[int, int], options: RunOptions) -> int:
+    """Memory that one block takes: what is read, then a stored tile on its way in or the minimisation, the way out."""
+    stored = max(BLOCK, options.tile_px or LARGEST_TILE_PX)  # at most: steps make it smaller
+    window, tile, block = (
+        math.prod(min(side, n) for n in shape) for side in (BLOCK + 2 * regulariser.halo, stored, BLOCK)
+    )
+    work = 0 if options.torch_device == "cuda" else regulariser.memory(window)
+    return BYTES_PER_READ * window + max(BYTES_PER_READ * tile, work) + BYTES_PER_MEASUREMENT * block
+
+
+def _fitting(each: int, options: RunOptions) -> int:
+    """How many jobs of so many bytes fit at a time."""
+    return (options.max_bytes - resident_bytes() - RESERVE_BYTES) // each
+
+
+def _too_little(each: int, options: RunOptions, remedy: str) -> OptionError:
+    base = resident_bytes() + RESERVE_BYTES
+    needed = -(-(base + each) // 2**20)
+    return OptionError(
+        f"--max-memory {options.max_memory} is too little: the program itself takes {base >> 20} MiB and one tile "
+        f"{each >> 20} MiB. Give it {needed}MiB or more{remedy}."
+    )
+
+
 def count_workers(estimator: Estimator, search: Search, measurements: int, options: RunOptions) -> int:
     """How many tiles of so many `measurements` may be computed at a time.
 
@@ -262,16 +326,11 @@ def count_workers(estimator: Estimator, search: Search, measurements: int, optio
         OptionError: where not even one fits into `options.max_memory`.
     """
     on_gpu = options.torch_device == "cuda"
-    base = resident_bytes() + RESERVE_BYTES
     each = BYTES_PER_MEASUREMENT * measurements + (0 if on_gpu else estimator.memory(search))
-    fitting = (options.max_bytes - base) // each
+    fitting = _fitting(each, options)
     if fitting < 1:
-        needed = -(-(base + each) // 2**20)
         smaller = "" if measurements * estimator.step_px**2 <= estimator.block_px**2 else ", a smaller --tile-px"
-        raise OptionError(
-            f"--max-memory {options.max_memory} is too little: the program itself takes {base >> 20} MiB and one tile "
-            f"{each >> 20} MiB. Give it {needed}MiB or more{smaller}, or use a smaller window or search."
-        )
+        raise _too_little(each, options, f"{smaller}, or use a smaller window or search")
     if on_gpu:
         return 1  # the device is one, and threads would only compete for its memory
     return min(options.threads or available_cores(), fitting)

@@ -12,6 +12,7 @@ from terrashift.core.image import Image, Pair
 from terrashift.core.source import ArrayPair
 from terrashift.estimators.base import Estimator
 from terrashift.estimators.frequency import Frequency
+from terrashift.estimators.microflow import MicroFlow
 from terrashift.estimators.spatial import Spatial
 from terrashift.ops.spectral import fourier_shift
 
@@ -24,12 +25,15 @@ class Case(NamedTuple):
     """Allowed for the median on ground that moved by the same fraction of a pixel everywhere."""
     error_px: float
     """Allowed for 19 of 20 windows that lie wholly inside the images."""
+    still_px: float = 0.005
+    """Allowed for any window where the images are the same; a network never learned that this is special."""
 
 
 CASES = {
     "frequency": Case(Frequency(), 0.006, 0.03),
     "frequency 16": Case(Frequency(window_px=16, start_window_px=32), 0.015, 0.06),
     "spatial": Case(Spatial(), 0.01, 0.06),
+    "microflow": Case(MicroFlow(precision="float32"), 0.05, 0.1, 0.06),
     "spatial unregularised": Case(Spatial(window_px=15, reg=0.0, max_slope=None), 0.005, 0.03),
 }
 """Add a new estimator here, and every law is asked of it."""

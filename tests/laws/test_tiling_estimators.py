@@ -9,8 +9,12 @@ from terrashift import Recipe, measure_arrays
 
 @pytest.mark.parametrize(
     "estimate",
-    [{"method": "frequency", "step_px": 3}, {"method": "spatial", "step_px": 4}],
-    ids=["frequency", "spatial"],
+    [
+        {"method": "frequency", "step_px": 3},
+        {"method": "spatial", "step_px": 4},
+        {"method": "microflow", "step_px": 4},
+    ],
+    ids=["frequency", "spatial", "microflow"],
 )
 def test_tiles_and_threads_never_show_in_the_result(estimate):
     pair = moved_pair((0.3, -0.7), shape=(340, 560)).pair

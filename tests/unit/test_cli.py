@@ -13,6 +13,8 @@ from terrashift import cli, commands, flags
 from terrashift.errors import IncompleteError, InputError, OutputError
 from terrashift.presets import preset
 from terrashift.recipe import Recipe
+from terrashift.regularise.log_tv import LogTv
+from terrashift.regularise.tv import Tv
 
 SLOW = ("torch", "numpy", "rasterio", "pydantic", "tyro", "zarr", "matplotlib", "rich", "yaml")
 
@@ -68,9 +70,18 @@ def test_the_help_of_measure_shows_every_setting_with_the_defaults_of_what_was_c
     recipe = preset("glacier").recipe("spatial")
     for part in Recipe.model_fields:
         for name in type(getattr(recipe, part)).model_fields:
-            assert f"--{name.replace('_', '-')} " in text
+            assert f"{flags.flag_of(part, name)} " in text
     assert f"Side of the correlation window, pixels; odd. (default: {recipe.estimate.window_px})" in text
     assert "--robustness" not in text
+    assert "{off,quadratic,tv,log_tv}" in text
+    assert "--edge-px" not in text
+
+
+def test_the_help_shows_the_settings_of_the_regulariser_that_was_chosen(capsys):
+    run("measure", "--help", "--regularize", "log-tv")
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--edge-px " in text
+    assert "(default: log_tv)" in text
 
 
 def test_every_flag_reaches_its_setting():
@@ -87,6 +98,44 @@ def test_every_flag_reaches_its_setting():
     assert (recipe.search.search_px, recipe.backward.backward_px) == (5.0, 0.7)
     assert (recipe.read.band, recipe.read.nodata) == ("nir", 0.0)
     assert recipe.run.model_dump() == {"max_memory": "2GiB", "threads": 2, "tile_px": 300, "device": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("", "none"),
+        ("--method spatial", "none"),
+        ("--method microflow", "log_tv"),
+        ("--method microflow --preset glacier", "none"),
+        ("--method microflow --regularize off", "none"),
+        ("--method microflow --regularize none", "none"),
+        ("--regularize tv --method microflow", "tv"),
+        ("--regularise=quadratic", "quadratic"),
+        ("--regularize log-TV --preset dune", "log_tv"),
+    ],
+)
+def test_the_method_brings_its_regulariser_and_the_flag_wins(words, name):
+    assert start_and_parse(*words.split()).regularise.method == name
+
+
+def test_flags_reach_the_settings_of_the_regulariser():
+    words = "--regularize log_tv --strength-px 0.3 --edge-px 0.07 --fill-px 4 --no-by-sigma --rounds 2 --sigma-px 0.1"
+    found = start_and_parse(*words.split()).regularise
+    assert found == LogTv(strength_px=0.3, edge_px=0.07, fill_px=4, by_sigma=False, rounds=2, sigma_px=0.1)
+    assert start_and_parse("--method", "microflow", "--edge-px", "0.2").regularise == LogTv(edge_px=0.2)
+
+
+def test_a_regulariser_in_a_recipe_file_stays_unless_the_flag_says_otherwise(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("regularise: {method: tv, strength_px: 0.4}")
+    words = "--recipe", str(path)
+    assert start_and_parse(*words, "--method", "microflow").regularise == Tv(strength_px=0.4)
+    assert start_and_parse(*words, "--regularize", "tv").regularise == Tv(strength_px=0.4)
+    assert start_and_parse(*words, "--regularize", "log_tv").regularise == LogTv()
+    assert not start_and_parse(*words, "--regularize", "off").regularises
+    path.write_text("estimate: {method: spatial}")
+    assert start_and_parse(*words).regularise.method == "none"
+    assert start_and_parse(*words, "--method", "microflow").regularise == LogTv()
 
 
 def test_no_flags_give_the_default_recipe():
@@ -116,6 +165,10 @@ def test_flags_lie_over_a_preset_and_over_a_file(tmp_path):
     [
         ("--reg 0.3", "--reg is an option of --method spatial; this run uses --method frequency"),
         ("--method spatial --robustness=3", "--robustness is an option of --method frequency"),
+        ("--edge-px 1", "--edge-px is an option of --regularize log_tv; this run uses --regularize off"),
+        ("--regularize tv --reach=3", "--reach is an option of --regularize quadratic; this run uses --regularize tv"),
+        ("--regularize median", "there is no regulariser 'median'"),
+        ("--regularize tv --strength-px 9", "--strength-px is 9.0: Input should be less than or equal to 5"),
         ("--window 6", "--window-px is 6: Input should be greater than or equal to 8"),
         ("--window 33", "--window-px is 33: Input should be a multiple of 2"),
         ("--max-memory lots", "--max-memory is 'lots': 'lots' is not a size"),
@@ -143,6 +196,7 @@ def test_recipe_prints_yaml_that_is_a_recipe(words, capsys):
     recipe = Recipe.parse(text)
     name = words.split()[1] if "--preset" in words else "earthquake"
     assert recipe == preset(name).recipe("spatial" if "spatial" in words else None)
+    assert "\nregularise:\n" in text
 
 
 def test_a_reason_is_not_printed_for_a_value_that_a_flag_changed(capsys):

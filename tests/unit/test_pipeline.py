@@ -19,7 +19,7 @@ from affine import Affine
 from PIL import Image
 
 import terrashift
-from terrashift import cli
+from terrashift import cli, pipeline, runner
 from terrashift.core.grid import Grid
 from terrashift.core.tiles import plan_tiles
 from terrashift.errors import IncompleteError, InputError, OptionError, OutputError
@@ -31,6 +31,8 @@ from terrashift.ops.spectral import fourier_shift
 from terrashift.pipeline import Watch, measure, measure_arrays
 from terrashift.product import PICTURE_PX, Files, Thumbnail
 from terrashift.recipe import Recipe
+from terrashift.regularise.log_tv import LogTv
+from terrashift.regularise.tv import Tv
 from terrashift.runner import RunOptions
 
 SHAPE = (300, 400)
@@ -256,6 +258,132 @@ def test_a_run_killed_halfway_is_resumed(done, pair, tmp_path):
     assert not output.exists()
     assert cli.main([*command[3:], "--resume"]) == 0
     assert bits(output) == bits(done[0].field)
+
+
+SMOOTH = RECIPE.model_copy(update={"regularise": LogTv(strength_px=0.05)})
+BLOCK = 40
+"""Measurements; the 75 x 100 of these images are six such blocks."""
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    for module in (runner, pipeline):
+        monkeypatch.setattr(module, "BLOCK", BLOCK)
+
+
+@pytest.fixture(scope="module")
+def smoothed(tmp_path_factory, pair):
+    output = tmp_path_factory.mktemp("smoothed") / "displacement.tif"
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (runner, pipeline):
+            patch.setattr(module, "BLOCK", BLOCK)
+        return Files.beside(output), measure(*pair, output, SMOOTH)
+
+
+def roughness(band: torch.Tensor) -> float:
+    return float(band.diff(dim=0).abs().nanmean() + band.diff(dim=1).abs().nanmean())
+
+
+def test_smoothing_takes_roughness_and_leaves_all_else_as_it_was(done, smoothed):
+    plain, smooth = read_field(done[0].field), read_field(smoothed[0].field)
+    for name in ("east", "north"):
+        one, other = getattr(plain, name), getattr(smooth, name)
+        assert torch.equal(one.isnan(), other.isnan())
+        assert roughness(other) < 0.5 * roughness(one)
+        assert float(other.nanmedian()) == pytest.approx(float(one.nanmedian()), abs=0.05)
+    for name in ("sigma_east", "sigma_north", "score", "reasons"):
+        torch.testing.assert_close(getattr(plain, name), getattr(smooth, name), rtol=0, atol=0, equal_nan=True)
+    assert smooth.grid == plain.grid
+    assert sorted(p.name for p in smoothed[0].field.parent.iterdir()) == sorted(path.name for path in smoothed[0])
+
+
+def test_a_smoothed_result_says_by_what(done, smoothed):
+    files, summary = smoothed
+    numbers = json.loads(files.summary.read_text())
+    assert numbers["made_by"]["REGULARISER"] == "log_tv"
+    assert numbers["made_by"]["RECIPE"]["regularise"]["strength_px"] == 0.05
+    assert numbers["extra"] == {"regularised by": "log_tv"}
+    assert {"leprince2007", "candes2008"} <= set(read_field(files.field).made_by["PAPERS"])
+    assert Recipe.from_yaml(files.recipe) == SMOOTH
+    assert summary.made_by["RECIPE_HASH"] == SMOOTH.hash != RECIPE.hash
+    plain = json.loads(done[0].summary.read_text())
+    assert plain["made_by"]["REGULARISER"] == "none"
+    assert plain["extra"] == {}
+
+
+@pytest.mark.parametrize("tile_px", [1, 200, 4096])
+def test_tiles_and_threads_leave_no_trace_in_a_smoothed_field(smoothed, pair, tmp_path, small_blocks, tile_px):
+    run = RunOptions(threads=2, tile_px=tile_px, device="cpu")
+    measure(*pair, tmp_path / "x.tif", SMOOTH.model_copy(update={"run": run}))
+    assert bits(tmp_path / "x.tif") == bits(smoothed[0].field)
+    assert not work_folder(tmp_path / "x.tif").exists()
+
+
+def test_arrays_are_smoothed_to_the_same_numbers_as_files(smoothed, bands, small_blocks):
+    from_files, from_arrays = read_field(smoothed[0].field), measure_arrays(*bands, SMOOTH, GRID)
+    for name in ("east", "north", "sigma_east", "score", "reasons"):
+        one, other = getattr(from_files, name), getattr(from_arrays, name)
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
+    assert from_arrays.made_by["RECIPE_HASH"] == SMOOTH.hash
+
+
+def test_progress_counts_both_passes_as_one_run(pair, tmp_path, small_blocks):
+    watch = Breaking(-1)
+    measure(*pair, tmp_path / "x.tif", SMOOTH, watch=Watch(tiles=watch))
+    totals = {total for _, total in watch.seen}
+    assert len(totals) == 1
+    counts = [done for done, _ in watch.seen]
+    assert counts == sorted(counts)
+    assert counts[-1] == totals.pop() == len(set(counts)) - 1
+
+
+PASSES = {"in the first pass": 3, "between the passes": -6, "in the second pass": -3}
+
+
+@pytest.mark.parametrize("cut", PASSES.values(), ids=PASSES)
+def test_a_run_killed_in_either_pass_is_resumed_to_the_same_bits(smoothed, pair, tmp_path, small_blocks, cut):
+    (tmp_path / "recipe.yaml").write_text(SMOOTH.to_yaml())
+    program = f"""
+import os, signal, sys
+from terrashift import pipeline, runner
+from terrashift.pipeline import Watch, measure
+from terrashift.recipe import Recipe
+
+pipeline.BLOCK = runner.BLOCK = {BLOCK}
+
+def kill(done, total):
+    if done == ({cut} if {cut} > 0 else total + {cut}):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+folder = sys.argv[1]
+measure(*sys.argv[2:], folder + "/x.tif", Recipe.from_yaml(folder + "/recipe.yaml"), watch=Watch(tiles=kill))
+"""
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path), *pair], capture_output=True, text=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    output, rest = tmp_path / "x.tif", Breaking(-1)
+    assert not output.exists()
+    measure(*pair, output, SMOOTH, resume=True, watch=Watch(tiles=rest))
+    total = rest.seen[-1][1]
+    left = total - cut if cut > 0 else -cut
+    assert len({done for done, _ in rest.seen}) <= left + 2, "finished tiles were done again"
+    assert bits(output) == bits(smoothed[0].field)
+    assert sorted(os.listdir(tmp_path)) == ["recipe.yaml", "x.json", "x.png", "x.recipe.yaml", "x.tif"]
+
+
+def test_ctrl_c_in_the_second_pass_keeps_both_and_nothing_is_measured_again(
+    smoothed, pair, tmp_path, small_blocks, monkeypatch
+):
+    output, first = tmp_path / "x.tif", len(list(plan_tiles((75, 100), RECIPE.run.tile_side(RECIPE.estimate, GRID))))
+    with pytest.raises(KeyboardInterrupt, match=r"of 6 tiles of the smoothing are finished and kept.*--resume"):
+        measure(*pair, output, SMOOTH, watch=Watch(tiles=Breaking(first + 2)))
+    other = SMOOTH.model_copy(update={"regularise": Tv()})
+    with pytest.raises(OutputError, match=r'regularise\.method: "log_tv" then, "tv" now'):
+        measure(*pair, output, other, resume=True)
+    monkeypatch.setattr(Frequency, "__call__", lambda *_: pytest.fail("a tile was measured again"))
+    rest = Breaking(-1)
+    measure(*pair, output, SMOOTH, resume=True, watch=Watch(tiles=rest))
+    assert rest.seen[1][0] >= first + 2, "a block was smoothed again"
+    assert bits(output) == bits(smoothed[0].field)
 
 
 def test_failed_tiles_leave_no_result_and_an_exit_code(pair, tmp_path, monkeypatch, capsys):

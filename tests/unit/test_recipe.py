@@ -17,7 +17,11 @@ from terrashift.estimators.search import SearchOptions
 from terrashift.estimators.spatial import Spatial
 from terrashift.io.raster import ReadOptions
 from terrashift.presets import PRESETS, preset
-from terrashift.recipe import METHODS, Recipe, nearest
+from terrashift.recipe import METHODS, REGULARISERS, Recipe, nearest
+from terrashift.regularise.log_tv import LogTv
+from terrashift.regularise.off import Off
+from terrashift.regularise.quadratic import Quadratic
+from terrashift.regularise.tv import Tv
 from terrashift.runner import RunOptions
 
 ROOT = Path(__file__).parents[2]
@@ -33,12 +37,19 @@ estimates = st.builds(
     step_px=st.integers(1, 9),
     min_score=st.floats(0, 1),
 ) | st.builds(Spatial, window_px=st.integers(2, 30).map(lambda n: 2 * n + 1), reg=st.floats(0, 1e6))
+regularisers = (
+    st.builds(Off)
+    | st.builds(Quadratic, reach=st.floats(0, 8), fill_px=st.integers(0, 64))
+    | st.builds(Tv, strength_px=st.floats(0, 5), sigma_px=st.none() | st.floats(1e-6, 9))
+    | st.builds(LogTv, edge_px=st.floats(1e-6, 9), by_sigma=st.booleans())
+)
 recipes = st.builds(
     Recipe,
     read=readings,
     search=st.builds(SearchOptions, search_px=st.just("auto") | st.floats(1, 100)),
     estimate=estimates,
     backward=st.builds(BackwardOptions, backward_px=st.none() | st.floats(1e-9, 9)),
+    regularise=regularisers,
     run=st.builds(RunOptions, threads=st.none() | st.integers(1, 9), max_memory=st.sampled_from(["3GiB", "800 MB"])),
 )
 
@@ -59,6 +70,7 @@ def test_any_setting_of_the_method_changes_the_hash():
     assert Recipe(estimate=Frequency(window_px=30)).hash != Recipe().hash
     assert Recipe(backward=BackwardOptions(backward_px=0.5)).hash != Recipe().hash
     assert Recipe(read=ReadOptions(band="2")).hash != Recipe().hash
+    assert Recipe(regularise=Tv()).hash not in (Recipe().hash, Recipe(regularise=Tv(strength_px=0.1)).hash)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -67,13 +79,14 @@ def test_every_key_follows_its_description_and_its_kind(name, method):
     chosen = preset(name)
     lines = chosen.to_yaml(method).splitlines()
     for part, section in yaml.safe_load("\n".join(lines)).items():
-        assert f"{part}:" in lines
+        top = lines.index(f"{part}:")
         for key, value in section.items():
-            (at,) = (i for i, line in enumerate(lines) if line.startswith(f"  {key}: "))
+            at = next(i for i, line in enumerate(lines) if i > top and line.startswith(f"  {key}: "))
+            assert all(line.startswith(("  ", "#")) for line in lines[top + 1 : at]), "the key is in its section"
             assert lines[at - 1].lstrip().startswith("#")
             assert value == getattr(getattr(chosen.recipe(method), part), key)
     text = " ".join(line.strip(" #") for line in lines)
-    for model in (METHODS[method], RunOptions, BackwardOptions):
+    for model in (METHODS[method], RunOptions, BackwardOptions, type(chosen.recipe(method).regularise)):
         for info in model.model_fields.values():
             assert info.description in text
     assert "whole number >= 1" in text
@@ -109,6 +122,38 @@ def test_the_default_preset_is_the_default_recipe():
     assert preset("earthquake").recipe() == Recipe()
 
 
+def test_only_the_learned_method_of_the_earthquake_preset_regularises_unasked():
+    found = {(name, m): preset(name).recipe(m).regularise.method for name in PRESETS for m in METHODS}
+    assert found.pop(("earthquake", "microflow")) == "log_tv"
+    assert set(found.values()) == {"none"}
+
+
+@pytest.mark.parametrize("name", REGULARISERS)
+def test_a_preset_takes_the_regulariser_that_was_asked_for(name):
+    for method in METHODS:
+        recipe = preset("earthquake").recipe(method, name)
+        assert recipe.regularise == REGULARISERS[name]()
+        assert recipe.regularises == (name != "none")
+        assert Recipe.parse(preset("earthquake").to_yaml(method, recipe)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("regularise: {method: none}", Off()),
+        ("regularise: {method: off}", Off()),
+        ("regularise: {method: 'off'}", Off()),
+        ("regularise: off", Off()),
+        ("regularise: tv", Tv()),
+        ("regularise: log-TV", LogTv()),
+        ("regularise: {method: log-tv, edge_px: 0.05}", LogTv(edge_px=0.05)),
+        ("regularise: {method: Quadratic, reach: 3}", Quadratic(reach=3)),
+    ],
+)
+def test_regularisers_are_known_by_their_published_names(text, expected):
+    assert Recipe.parse(text) == Recipe(regularise=expected)
+
+
 def test_keys_left_out_take_their_defaults():
     assert Recipe.parse("") == Recipe()
     assert Recipe.parse("estimate:\n  method: spatial\n") == Recipe(estimate=Spatial())
@@ -126,6 +171,15 @@ def test_keys_left_out_take_their_defaults():
         ("read: {bnd: 3}", r"`read.bnd`. Did you mean `band`\?"),
         ("estimate: {window_px: 32}", "`estimate.method` is missing: it is one of frequency, spatial"),
         ("estimate: {method: cosi}", "`estimate.method` is cosi: it is one of frequency, spatial"),
+        ("regularise: {method: tv, edge_px: 1}", "unknown key `regularise.edge_px` for method tv"),
+        (
+            "regularise: {method: tv, strenth_px: 1}",
+            "`regularise.strenth_px` for method tv. Did you mean `strength_px`",
+        ),
+        ("regularise: {method: median}", "`regularise.method` is median: it is one of none, quadratic, tv, log_tv"),
+        ("regularise: median", "`regularise.method` is median: it is one of none"),
+        ("regularise: {strength_px: 1}", "`regularise.method` is missing: it is one of none, quadratic"),
+        ("regularise: {method: tv, strength_px: 9}", "`regularise.strength_px` is 9: .*less than or equal to 5"),
         ("run: {threads: 0}", "`run.threads` is 0: .*greater than or equal to 1"),
         ("run: {max_memory: lots}", "`run.max_memory` is 'lots'.*3GiB"),
         ("search: {search_px: lots}", "`search.search_px` is 'lots': .*, or .*'auto'"),
@@ -151,6 +205,8 @@ def test_an_unknown_preset_or_method_names_the_nearest():
         preset("glaciers")
     with pytest.raises(OptionError, match="Did you mean `frequency`"):
         preset("dune").recipe("frequence")
+    with pytest.raises(OptionError, match=r"no regulariser 'log_tw'.*Did you mean `log_tv`"):
+        preset("dune").recipe("frequency", "log_tw")
     assert nearest("qqq", ["a", "b"]) == "Known here: a, b."
 
 

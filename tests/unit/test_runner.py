@@ -12,10 +12,26 @@ import torch
 from affine import Affine
 from tiny_estimator import MemoryStore, Tiny, pair_of
 
+from terrashift import runner
+from terrashift.core.field import DisplacementField
 from terrashift.core.grid import Grid
 from terrashift.errors import IncompleteError, OptionError, OutputError
 from terrashift.estimators.base import Search
-from terrashift.runner import RunOptions, count_workers, parse_bytes, run_tiles
+from terrashift.io.sinks import MemorySink, StoredFlow
+from terrashift.regularise.blocks import regularise_whole
+from terrashift.regularise.quadratic import Quadratic
+from terrashift.regularise.tv import Tv
+from terrashift.runner import (
+    RESERVE_BYTES,
+    Ground,
+    RunOptions,
+    count_workers,
+    parse_bytes,
+    require_regularise_memory,
+    resident_bytes,
+    run_regularise,
+    run_tiles,
+)
 
 GRID = Grid(64, 48, Affine.scale(10, -10), "EPSG:32631")
 SEARCH = Search(radius=(2, 2))
@@ -149,6 +165,66 @@ def test_torch_threads_are_given_back():
     before = torch.get_num_threads()
     run_tiles(Tiny(), pair_of(GRID), SEARCH, MemoryStore(), SMALL)
     assert torch.get_num_threads() == before
+
+
+def measured_flow() -> StoredFlow:
+    """The flow of the pair, as a first pass keeps it."""
+    sink = MemorySink.of(GRID)
+    run_tiles(Tiny(), pair_of(GRID), SEARCH, sink, SMALL, in_pixels=True)
+    return StoredFlow(sink)
+
+
+def test_a_first_pass_keeps_pixels_from_which_the_metres_come():
+    metres = MemorySink.of(GRID)
+    run_tiles(Tiny(), pair_of(GRID), SEARCH, metres, SMALL)
+    flow = measured_flow().read(slice(0, 64), slice(0, 48))
+    assert flow.reasons.dtype == torch.uint8
+    assert flow.xy[0].nanmedian() == pytest.approx(1, abs=0.2)
+    again = Ground(GRID, 1).bands(flow, (slice(0, 64), slice(0, 48)))
+    torch.testing.assert_close(again, metres.values, rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_second_pass_is_the_smoothing_of_the_whole_block_by_block(monkeypatch, threads):
+    monkeypatch.setattr(runner, "BLOCK", 16)
+    source, sink = measured_flow(), MemorySink.of(GRID)
+    narrow = Quadratic(reach=0.3)  # so that no block sees the whole field
+    run_regularise(narrow, source, Ground(GRID, 1), sink, RunOptions(threads=threads))
+    flow = regularise_whole(narrow, source.read(slice(0, 64), slice(0, 48)), side=16)
+    expected = DisplacementField.from_flow(flow, GRID, 1).stack()
+    torch.testing.assert_close(sink.values, expected, rtol=0, atol=0, equal_nan=True)
+    assert expected.isnan().any()
+
+
+def test_a_block_that_cannot_be_smoothed_does_not_stop_the_others_and_is_tried_again(monkeypatch):
+    monkeypatch.setattr(runner, "BLOCK", 16)
+    source, store, seen = measured_flow(), MemoryStore(), []
+    real = runner.regularise_tile
+
+    def once(regulariser, source, core, *more):
+        if core == (slice(16, 32), slice(0, 16)) and not seen.append(core) and len(seen) == 1:
+            boom()
+        return real(regulariser, source, core, *more)
+
+    monkeypatch.setattr(runner, "regularise_tile", once)
+    arguments = Quadratic(), source, Ground(GRID, 1), store, SMALL
+    with pytest.raises(IncompleteError, match=r"1 of 12 tiles of the smoothing failed[\s\S]*1\.0: .*haunted"):
+        run_regularise(*arguments)
+    assert len(store.tiles) == 11
+    run_regularise(*arguments)
+    assert len(seen) == 2
+    assert len(store.tiles) == 12
+
+
+def test_a_smoothing_that_will_not_fit_is_refused_with_what_it_needs():
+    wide = 4000, 4000
+    options = RunOptions(max_memory=f"{resident_bytes() + RESERVE_BYTES + (150 << 20)}B", tile_px=16)
+    require_regularise_memory(Quadratic(), wide, options)
+    with pytest.raises(OptionError, match=r"too little.*one tile (\d+) MiB.*a weaker --regularize"):
+        require_regularise_memory(Tv(strength_px=5), wide, options)
+    require_regularise_memory(Tv(strength_px=5), (64, 48), options)
+    with pytest.raises(OptionError, match="a smaller --tile-px"):
+        require_regularise_memory(Quadratic(), wide, options.model_copy(update={"tile_px": 2000}))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

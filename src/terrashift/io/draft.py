@@ -87,11 +87,22 @@ class Draft:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Let others in; a second call does nothing."""
+        """Let others in, and remove a draft that nothing is finished of; a second call does nothing."""
+        done = self.folder / "done"
+        if _holder(self.folder) == os.getpid() and done.is_dir() and not any(done.iterdir()):
+            shutil.rmtree(self.folder, ignore_errors=True)
         self.lock.release()
 
     def _mark(self, number: int) -> Path:
         return self.folder / "done" / f"{number}.json"
+
+
+def _holder(folder: Path) -> int | None:
+    """The process that a draft's lock names; once ours is published or closed, another may begin one there."""
+    try:
+        return int((folder / LOCK).read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:

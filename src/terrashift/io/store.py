@@ -18,14 +18,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..core.field import DisplacementField
-from ..core.tiles import Tile
+from ..core.tiles import Tile, plan_tiles
 from ..errors import OutputError
 from .atomic import atomic_write_text, explain
 from .lock import FolderLock
 
 BANDS = len(DisplacementField.BANDS)
 FORMAT = 1
-_MANIFEST, _ARRAY, _DONE, _LOCK = "manifest.json", "field.zarr", "done", "lock"
+_MANIFEST, _ARRAY, _DONE, _LOCK, _NEXT = "manifest.json", "field.zarr", "done", "lock", "next-pass"
 
 
 def work_folder(output: str | Path) -> Path:
@@ -48,6 +48,8 @@ class TileStore:
     folder: Path
     shape: tuple[int, int]
     """(rows, columns) of measurements."""
+    tile: int
+    """Side of a tile, measurements."""
     array: Any
     """`zarr.Array` of (band, row, column)."""
     lock: FolderLock
@@ -85,10 +87,27 @@ class TileStore:
                 _refuse_other_run(place, kept, wanted, resume)
             else:
                 _create(place, wanted)
-            return cls(place, shape, _open_array(place), lock)
+            return cls(place, shape, tile, _open_array(place), lock)
         except BaseException:
             lock.release()
             raise
+
+    def next_pass(self, tile: int) -> TileStore:
+        """A store inside this one for what a second pass makes of its tiles; goes on with what an earlier run left.
+
+        It has the key of this one and ends with it. Close it first.
+
+        Args:
+            tile: side of its tiles, measurements.
+        """
+        kept = _read_manifest(self.folder)
+        if kept is None:
+            raise OutputError(f"{self.folder} has lost its {_MANIFEST}: delete the folder and start again")
+        return TileStore.open(self.folder / _NEXT, self.shape, tile, kept["key"], resume=True)
+
+    def tiles(self) -> Iterator[Tile]:
+        """All tiles, finished or not."""
+        return plan_tiles(self.shape, self.tile)
 
     def done(self) -> set[str]:
         """Keys of the tiles that are finished."""
@@ -116,6 +135,26 @@ class TileStore:
         Raises:
             OutputError: where it is not finished, or what is on disk is not what was written.
         """
+        self._require_whole(tile)
+        return torch.from_numpy(np.ascontiguousarray(self.array[:, *tile.core]))
+
+    def window(self, rows: slice, columns: slice) -> Float[Tensor, "6 height width"]:
+        """Any part of the field whose tiles are all finished, which lies inside; one tile in memory at a time.
+
+        Raises:
+            OutputError: as `read`.
+        """
+        out = torch.empty(BANDS, rows.stop - rows.start, columns.stop - columns.start)
+        for i, high in _cut(rows, self.tile):
+            for j, wide in _cut(columns, self.tile):
+                self._require_whole(Tile(i, j, (high, wide)))
+                to = slice(high.start - rows.start, high.stop - rows.start)
+                across = slice(wide.start - columns.start, wide.stop - columns.start)
+                out[:, to, across] = torch.from_numpy(np.asarray(self.array[:, high, wide]))
+        return out
+
+    def _require_whole(self, tile: Tile) -> None:
+        """Refuse a tile that is not finished, or whose file is not what was written."""
         mark, chunk = self.folder / _DONE / tile.key, self._chunk(tile)
         if not mark.exists():
             raise OutputError(f"tile {tile.key} of {self.folder} is not finished: go on with --resume")
@@ -124,7 +163,6 @@ class TileStore:
                 f"tile {tile.key} in {self.folder} is damaged: delete {mark} and pass --resume to measure it again, or "
                 "--overwrite to start again"
             )
-        return torch.from_numpy(np.ascontiguousarray(self.array[:, *tile.core]))
 
     def _chunk(self, tile: Tile) -> Path:
         """Where Zarr keeps the tile (its default chunk names, format 3)."""
@@ -172,6 +210,16 @@ def discard(folder: str | Path) -> None:
         lock.release()
 
 
+def _cut(part: slice, side: int) -> Iterator[tuple[int, slice]]:
+    """The tiles along one axis that `part` touches, each with what of `part` lies in it.
+
+    >>> list(_cut(slice(10, 40), 16))
+    [(0, slice(10, 16, None)), (1, slice(16, 32, None)), (2, slice(32, 40, None))]
+    """
+    for k in range(part.start // side, -(-part.stop // side)):
+        yield k, slice(max(k * side, part.start), min((k + 1) * side, part.stop))
+
+
 def _create(folder: Path, manifest: dict[str, Any]) -> None:
     """Make an empty store; the manifest comes last, so that a store with a manifest is complete."""
     import zarr
@@ -181,7 +229,8 @@ def _create(folder: Path, manifest: dict[str, Any]) -> None:
     rows, columns = manifest["shape"]
     side = manifest["tile"]
     try:
-        shutil.rmtree(folder / _DONE, ignore_errors=True)  # marks that a removal cut short may have left
+        for left in (_DONE, _NEXT):  # what a removal cut short may have left
+            shutil.rmtree(folder / left, ignore_errors=True)
         (folder / _DONE).mkdir()
         zarr.create_array(
             store=str(folder / _ARRAY),
@@ -241,7 +290,7 @@ def _differences(kept: Any, wanted: Any, name: str = "") -> Iterator[str]:
 
 def _is_unborn(folder: Path) -> bool:
     """True for a folder that a run had no time to fill."""
-    return all(item.name in (_LOCK, _ARRAY, _DONE) or item.name.startswith(".") for item in folder.iterdir())
+    return all(item.name in (_LOCK, _ARRAY, _DONE, _NEXT) or item.name.startswith(".") for item in folder.iterdir())
 
 
 def _delete(folder: Path) -> None:

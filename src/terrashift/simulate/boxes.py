@@ -10,6 +10,7 @@ interpolated, and tips, bends, branches and crossings are no exceptions.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -19,11 +20,11 @@ from jaxtyping import Float, Int
 from ..core.grid import Grid
 from .dislocation import by_triangles
 from .mesh import Cells, Mesh
-from .trace import local_matrix
+from .trace import from_pixels, local_matrix
 
 SMALLEST_PX = 8  # side of the boxes that are halved no further
 NODES = 6  # Chebyshev points along a box's side
-APART = 1.5  # a cell's motion is smooth over a box if its ball is so many radii of the box from its middle
+APART = 2.0  # a cell's motion is smooth over a box if its ball is so many radii of the box from its middle
 AFAR = 4.0  # a lump stands for its cells if its middle is so many of its radii from the box
 NUDGE_PX = 1e-6  # pixel centres are moved by this: none then lies on an edge of a triangle
 
@@ -35,6 +36,16 @@ class Pairs(NamedTuple):
 
     box: Numbers
     cell: Cells
+
+
+class _Level(NamedTuple):
+    """The cells, or the lumps, of one level of a mesh."""
+
+    number: int
+    corners: Callable[[int, Cells], Float[np.ndarray, "triangles 3 3"]]
+    """Triangles of some of them."""
+    slip: Float[np.ndarray, "_ 3"]
+    """Of all of them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,8 +82,7 @@ class Boxes:
         """(east, north) of points `at` pixels from the first corner of each box, both ways, row by row."""
         row, column = (number[:, None, None] * self.size for number in np.divmod(box, self.across))
         row, column = np.broadcast_arrays(row + at[:, None], column + at)
-        middle = np.array([self.grid.width, self.grid.height]) / 2
-        return ((np.stack([column, row], -1) - middle) @ local_matrix(self.grid).T).reshape(len(box), len(at) ** 2, 2)
+        return from_pixels(self.grid, np.stack([column, row], -1)).reshape(len(box), len(at) ** 2, 2)
 
     def handed_down(self, pairs: Pairs) -> Pairs:
         """The same cells with those boxes of half the size that reach into the grid."""
@@ -143,8 +153,9 @@ def _sort(mesh: Mesh, boxes: Boxes, lumps: dict[int, Pairs], cells: dict[int, Pa
         smooth = distance - ball.radius > APART * boxes.radius
         afar = distance > boxes.radius + AFAR * ball.radius
         done = afar & (smooth | boxes.last)
-        _take(found.smooth, pairs, done & smooth, mesh.lumps, mesh.lump_slip, level)
-        _take(found.exact, pairs, done & ~smooth, mesh.lumps, mesh.lump_slip, level)
+        whole = _Level(level, mesh.lumps, mesh.lump_slip[level])
+        _take(found.smooth, pairs, done & smooth, whole)
+        _take(found.exact, pairs, done & ~smooth, whole)
         halve = ~done & (smooth | boxes.last | (ball.radius > boxes.radius))
         found.lumps[level] = _chosen(pairs, ~done & ~halve)
         _sort_cells(mesh, boxes, level, _joined(_chosen(pairs, halve), cells.get(level)), found)
@@ -158,16 +169,17 @@ def _sort_cells(mesh: Mesh, boxes: Boxes, level: int, pairs: Pairs, found: _Sort
     ball = mesh.around_cells(level, pairs.cell)
     distance = np.linalg.norm(ball.centre - boxes.middles(pairs.box), axis=1)
     smooth = distance - ball.radius > APART * boxes.radius
-    _take(found.smooth, pairs, smooth, mesh.cells, mesh.cell_slip, level)
+    row = _Level(level, mesh.cells, mesh.cell_slip[level])
+    _take(found.smooth, pairs, smooth, row)
     if boxes.last:
-        _take(found.exact, pairs, ~smooth, mesh.cells, mesh.cell_slip, level)
+        _take(found.exact, pairs, ~smooth, row)
     else:
         found.cells[level] = _chosen(pairs, ~smooth)
 
 
-def _take(work: _Work, pairs: Pairs, which: np.ndarray, triangles, slips, level: int) -> None:
+def _take(work: _Work, pairs: Pairs, which: np.ndarray, level: _Level) -> None:
     box, cell = _chosen(pairs, which)
-    work.add(box, triangles(level, cell), slips[level][cell])
+    work.add(box, level.corners(level.number, cell), level.slip[cell])
 
 
 def _chosen(pairs: Pairs, which: np.ndarray) -> Pairs:
@@ -191,7 +203,9 @@ def _spread(moved: Float[np.ndarray, "3 side side"], boxes: Boxes, work: _Work, 
     motion = np.stack(
         [by_triangles(points[i], triangles[a:b], slips[a:b]) for i, (a, b) in enumerate(zip(starts, ends, strict=True))]
     )
-    weights = _weights(at, np.arange(boxes.size) + 0.5) if len(at) != boxes.size else np.eye(boxes.size)
+    pixels = np.arange(boxes.size) + 0.5
+    exact = len(at) == len(pixels) and np.allclose(at, pixels, rtol=0, atol=2 * NUDGE_PX)
+    weights = np.eye(boxes.size) if exact else _weights(at, pixels)
     lattice = motion.reshape(len(numbers), len(at), len(at), 3)
     parts = np.einsum("ri,bijk,cj->bkrc", weights, lattice, weights, optimize=True)
     row, column = np.divmod(numbers, boxes.across)

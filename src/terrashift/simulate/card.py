@@ -31,9 +31,11 @@ def summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     offsets: dict[tuple[float, ...], list[float | None]] = {}
     for record in records:
         count = record.get("windows", 1)
-        known = {key: record[key] for key in ("sensor", "licence", "pixel_m")}
-        place = places.setdefault(record["place"], known | {"dates": [], "pairs": 0})
+        new = {"sensors": [], "licences": [], "sources": [], "pixel_m": record["pixel_m"], "dates": [], "pairs": 0}
+        place = places.setdefault(record["place"], new)
         place["dates"] = sorted({*place["dates"], *filter(None, record["dates"])})
+        for key in ("sensor", "licence", "source"):  # views of one place may be another's work
+            place[f"{key}s"] = sorted({*place[f"{key}s"], record[key]})
         place["pairs"] += count
         shares[record["generator"]] += count
         if record.get("offset_of_dates_px"):
@@ -54,11 +56,12 @@ def page(card: dict[str, Any]) -> str:
     height, width = card["size_px"]
     lines += [f"{height} x {width} px, stored as {card['stored_as']}. Split: {card['split'] or 'none'}.", ""]
     lines += [f"Convention: {card['convention']}.", "", "## Places", ""]
-    lines += ["| place | pairs | dates | sensor | pixel | licence |", "|---|---|---|---|---|---|"]
+    lines += ["| place | pairs | dates | sensor | pixel | licence | source |", "|---|---|---|---|---|---|---|"]
     for name, place in card["places"].items():
         pixel = f"{place['pixel_m']:g} m" if place["pixel_m"] else "unknown"
         dates = ", ".join(place["dates"]) or "unknown"
-        lines.append(f"| {name} | {place['pairs']} | {dates} | {place['sensor']} | {pixel} | {place['licence']} |")
+        sensors, licences, sources = ("; ".join(place[key]) for key in ("sensors", "licences", "sources"))
+        lines.append(f"| {name} | {place['pairs']} | {dates} | {sensors} | {pixel} | {licences} | {sources} |")
     lines += ["", "## Motion of the ground", "", "| length, px | share of pixels |", "|---|---|"]
     edges = card["motion_px"]["edges"]
     for low, high, share in zip(edges[:-1], edges[1:], card["motion_px"]["share"], strict=True):

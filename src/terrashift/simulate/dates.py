@@ -158,8 +158,8 @@ def windows_from_dates(
 
 
 def inner_grid(grid: Grid, margin: int, shape: tuple[int, int]) -> Grid:
-    """The grid without a margin; where nothing places it on the ground, it counts from its own first pixel."""
-    if grid.crs is None and grid.transform == Affine.identity():
+    """The grid without a margin; without a CRS it counts from its own first pixel."""
+    if grid.crs is None:
         return Grid(*shape, Affine.identity())
     return grid.crop(margin, margin, *shape) if margin else grid
 

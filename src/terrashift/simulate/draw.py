@@ -95,12 +95,18 @@ class DrawOptions(BaseModel, frozen=True, extra="forbid"):
     sun: float | None = Field(default=None, ge=0, description="Largest change of slopes by another sun.")
     mtf_px: float | None = Field(default=None, ge=0, le=1, description="Largest further blur, pixels.")
     noise: float | None = Field(default=None, ge=0, description="Largest noise, image deviations.")
-    clouds: float | None = Field(default=None, ge=0, le=1, description="Share of pairs with clouds and shadows.")
+    clouds: float | None = Field(default=None, ge=0, le=1, description="Share of pairs with clouds.")
+    shadows: float | None = Field(default=None, ge=0, le=1, description="Darkness of the clouds' shadows.")
 
     def dates(self, place: Place) -> DateOptions:
-        """Settings of a pair of this place: a switch that is not set is off between two real dates."""
+        """Settings of a pair of this place: a switch that is not set is off between two real dates.
+
+        Clouds bring their shadows along, unless those are set.
+        """
         told = {name: value for name in _SWITCHES if (value := getattr(self, name)) is not None}
         usual = DateOptions()
+        if self.clouds:
+            told = {"shadows": usual.one_date.shadows} | told
         return DateOptions(
             resample=self.resample,
             two_dates=dataclasses.replace(OFF, **told),
@@ -335,9 +341,10 @@ def describe(drawn: Drawn, number: int) -> dict[str, Any]:
     return {
         "number": number,
         "place": place.name,
-        "dates": list(place.dates),
+        "dates": [date or None for date in place.dates],
         "sensor": place.sensor,
         "licence": place.licence,
+        "source": place.source,
         "pixel_m": place.pixel_m or None,
         "generator": drawn.generator,
         "first_pixel": list(drawn.corner),

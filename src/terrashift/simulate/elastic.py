@@ -24,7 +24,7 @@ def elastic_displacement(grid: Grid, segments: Sequence[Segment]) -> Displacemen
     """Surface displacement of slip on `segments` at the pixel centres of `grid`: east, north and up.
 
     Segments are in metres from the grid's centre (without a CRS a pixel is one metre). Every position uses the grid's
-    linear part at its middle row. Within 1e-3 of the largest slip of what `motion_at` gives, and usually 1e-4; the jump
+    linear part at its middle row. Within 1e-4 of the largest slip of what `motion_at` gives, and usually 4e-5; the jump
     across the trace is that of the finest triangles. `slips` holds the lateral part of slip at the surface. One segment
     takes some 1.5 s of one core on 256 x 256 pixels and 10 s on 1024 x 1024, twice that where it dips gently.
 

@@ -102,7 +102,8 @@ def faults_along(
 ) -> tuple[Segment, ...]:
     """One segment along each line ((east, north), m from the scene's centre; see `trace.from_crs`).
 
-    Each has the largest slip asked for and dies at its own tips: join pieces that continue each other first.
+    Each has the largest slip asked for and dies at its own tips: join pieces that continue each other first (see
+    `trace.joined`).
 
     Raises:
         InputError: no line, or one that cannot be a trace (see `Segment`).

@@ -16,7 +16,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import OptionError
+from ..ops.edges import beside
 from ..ops.random import Random, waves
+from .selfaffine import amplitudes
 
 PROFILES, SAMPLES = 512, 1024
 """How many self-affine profiles are drawn from, and of how many points each."""
@@ -192,28 +194,16 @@ _tables: dict[tuple[float, str], Tensor] = {}
 
 
 def _table(hurst: float, device: torch.device) -> Float[Tensor, " samples"]:
-    """Self-affine profiles one after another, drawn once; power falls as frequency^-(1 + 2 hurst)."""
+    """Self-affine profiles one after another, drawn once."""
     key = hurst, str(device)
     if key not in _tables:
         random = Random.of(0, range(PROFILES)).split(f"profiles {hurst}")
-        frequency = torch.fft.rfftfreq(2 * SAMPLES)
-        amplitude = torch.where(frequency > 0, frequency.clamp_min(1e-9) ** -(0.5 + hurst), 0.0)
+        amplitude = amplitudes(torch.fft.rfftfreq(2 * SAMPLES), hurst)
         phase = random.uniform("phase", SAMPLES + 1, high=2 * math.pi)
         profile = torch.fft.irfft(torch.polar(amplitude.expand_as(phase), phase))[:, :SAMPLES]
         profile = profile - profile.mean(1, keepdim=True)
         _tables[key] = (profile / profile.std(1, keepdim=True)).flatten().to(device)
     return _tables[key]
-
-
-def beside(right: Bool[Tensor, "batch height width"]) -> Bool[Tensor, "batch height width"]:
-    """True where one of the four neighbours is on the other side."""
-    found = torch.zeros_like(right)
-    down, across = right[:, 1:] != right[:, :-1], right[:, :, 1:] != right[:, :, :-1]
-    found[:, 1:] |= down
-    found[:, :-1] |= down
-    found[:, :, 1:] |= across
-    found[:, :, :-1] |= across
-    return found
 
 
 def _wide(values: Tensor) -> Tensor:

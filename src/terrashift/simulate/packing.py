@@ -95,7 +95,9 @@ def _entry(entry: Any, where: str) -> Iterator[About]:
 def pack(
     folder: str | Path, path: str | Path, options: PackOptions, tell: Callable[[str], None] = lambda _: None
 ) -> Archive:
-    """Pack the rasters below `folder` into the archive `path`: a place is a folder, or a file name without its date.
+    """Pack the rasters below `folder` into the archive `path`.
+
+    A place is a folder whose files are called alike but for their dates; else a file name without its date.
 
     Dates of one place on one grid become one view per band, shifted against each other by what phase correlation
     finds; dates that match nowhere, or are apart by more than 3 px, become views of their own. Of images with gaps
@@ -152,10 +154,16 @@ class _Group(NamedTuple):
 def _groups(folder: Path) -> list[_Group]:
     """Files below a folder that show one place on one grid, in the order of their names."""
     found: dict[str, list[_Group]] = {}
-    for file in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    stems: dict[Path, set[str]] = {}
+    for file in files:
+        stems.setdefault(file.parent, set()).add(DATE.sub("", file.stem))
+    for file in files:
         stem = DATE.sub("", file.stem)
         place = file.parent.relative_to(folder).as_posix() if file.parent != folder else stem or file.stem
         name = "/".join(part for part in (place if file.parent != folder else "", stem) if part) or place
+        if len(stems[file.parent]) > 1:  # a folder of files that need not have to do with each other
+            place = name
         date = _open(file)
         groups = found.setdefault(name, [])
         for group in groups:

@@ -28,6 +28,7 @@ from .archive import Archive, Levels, View
 from .dates import NO_OFFSET
 from .misregistration import Misregistration, misregistration
 from .scene import SceneOptions, procedural_scene
+from .trace import joined
 
 Split = Literal["train", "validation", "test"]
 SHARES: tuple[tuple[Split, int], ...] = (("train", 16), ("validation", 2), ("test", 2))
@@ -66,11 +67,13 @@ class Place:
     """Mean and deviation of the first date."""
     read: Callable[[int, int, int, int], tuple[Tensor, Tensor | None]]
     """(row, column, height, width) -> both dates, NaN outside."""
+    source: str = "unknown"
+    """Where the images come from."""
 
     def look(self, row: int, column: int, height: int, width: int) -> Look:
-        """A window as images; crops of images without georeferencing count from their own first pixel."""
+        """A window as images; crops of images without a CRS count from their own first pixel."""
         grid = self.grid.crop(row, column, height, width)
-        if self.grid.crs is None and self.grid.transform == Affine.identity():
+        if self.grid.crs is None:
             grid = Grid(height, width, Affine.identity())
         first, second = self.read(row, column, height, width)
         return Look(
@@ -174,6 +177,10 @@ def place_of_files(before: str, after: str | None, options: FileOptions) -> OneP
         def read(row: int, column: int, height: int, width: int) -> tuple[Tensor, Tensor | None]:
             return pair.read(row, column, height, width)
 
+    if grid.crs is None:
+        grid = Grid(
+            *grid.shape, Affine.identity()
+        )  # traces are drawn in columns and rows there, whatever the file says
     offset, levels = _whole_image(name, grid, read)
     pixel_m = grid.pixel_size[0] if grid.crs else 0.0
     place = Place(name, dates, options.sensor, options.licence, grid, pixel_m, offset, levels, read)
@@ -262,14 +269,14 @@ def archive_or_landscapes(path: str | Path | None, split: Split | None) -> Archi
 
 
 def trace_on(path: str | Path, place: Place) -> Trace:
-    """The lines of a GeoJSON file, in the CRS of a place.
+    """The lines of a GeoJSON file, in the CRS of a place; pieces that end where others begin are one line.
 
     Raises:
         InputError: as `read_lines`, or the lines do not lie on the place.
     """
     lines = read_lines(path, place.grid.crs)
     refuse_far(lines, place.grid, str(path))
-    return Trace(tuple(lines))
+    return Trace(tuple(joined(lines)))
 
 
 def _place_of_view(view: View, pixels: tuple[Levels, ...], one: int, two: int | None) -> Place:
@@ -290,6 +297,7 @@ def _place_of_view(view: View, pixels: tuple[Levels, ...], one: int, two: int | 
         offset=offset,
         levels=(float(first.mean()), float(first.std())),
         read=_reader(first, second),
+        source=view.source,
     )
 
 

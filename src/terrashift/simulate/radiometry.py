@@ -33,11 +33,13 @@ class Radiometry:
     noise: float = 0.15
     """Largest deviation of the sensor's noise."""
     clouds: float = 0.1
-    """Share of the images that have clouds and their shadows."""
+    """Share of the images that have clouds."""
+    shadows: float = 0.8
+    """How much the shadows of these clouds darken the ground; nothing without clouds."""
 
 
-OFF = Radiometry(gain=0.0, haze=0.0, change=0.0, sun=0.0, mtf_px=0.0, noise=0.0, clouds=0.0)
-SENSOR_ONLY = replace(OFF, gain=0.1, mtf_px=0.4, noise=0.08, clouds=0.03)
+OFF = Radiometry(gain=0.0, haze=0.0, change=0.0, sun=0.0, mtf_px=0.0, noise=0.0, clouds=0.0, shadows=0.0)
+SENSOR_ONLY = replace(OFF, gain=0.1, mtf_px=0.4, noise=0.08, clouds=0.03, shadows=0.8)
 """For images of two real dates, which differ in all the rest by themselves."""
 
 
@@ -55,7 +57,7 @@ def alter(
     if radiometry.haze:
         image = _haze(image, radiometry.haze, random.split("haze"))
     if radiometry.clouds:
-        image = _cloud(image, radiometry.clouds, random.split("clouds"))
+        image = _cloud(image, radiometry.clouds, radiometry.shadows, random.split("clouds"))
     if radiometry.mtf_px:
         image = _blur(image, radiometry.mtf_px * random.uniform("mtf"))
     if radiometry.gain:
@@ -91,7 +93,7 @@ def _haze(image: Tensor, most: float, random: Random) -> Tensor:
     return image * (1 - 0.5 * veil * torch.sigmoid(2 * smooth)) + veil * smooth
 
 
-def _cloud(image: Tensor, share: float, random: Random) -> Tensor:
+def _cloud(image: Tensor, share: float, shadows: float, random: Random) -> Tensor:
     """Bright blobs, and dark ones beside them."""
     shape = image.shape[-2:]
     cover = _wide(random.uniform("cover", low=0.8, high=1.6))
@@ -99,7 +101,7 @@ def _cloud(image: Tensor, share: float, random: Random) -> Tensor:
     cloud = torch.sigmoid(6 * (field - cover))
     shadow = torch.roll(cloud, (shape[0] // 10 + 1, shape[1] // 8 + 1), (1, 2))
     here = _wide(random.chance("present", share)).to(image.dtype)
-    shaded = image * (1 - 0.6 * shadow * here) - 0.8 * shadow * here
+    shaded = image * (1 - 0.75 * shadows * shadow * here) - shadows * shadow * here
     return shaded + here * cloud * (4 - shaded)
 
 

@@ -16,8 +16,10 @@ from pydantic import BaseModel, Field
 from scipy import ndimage
 
 from ..core.grid import Grid
+from ..ops.edges import beside
 from .displacement import Displacement
 from .selfaffine import self_affine_profile
+from .trace import from_pixels, to_crs
 
 SAMPLES = 4096  # along the trace
 WIDTHS = 12  # along-strike averages of the slip that the field at a distance is looked up from
@@ -69,12 +71,13 @@ def displacement(grid: Grid, rupture: Rupture, seed: int) -> Displacement:
     local = _averaged(slip, along_m / length_m + 0.5, far / (2 * length_m))
     motion = 0.5 * local * (1 - 2 / math.pi * np.arctan(far / (1000 * rupture.depth_km)))
     motion = np.where(offset > 0, -motion, motion)  # right-lateral: the right side moves back along strike
-    east, north = (motion * part for part in _strike(rupture))
-    trace = _beside(offset > 0) & (np.abs(along_m) < length_m / 2)
-    line = _to_crs(grid, rupture, at, profile)
+    toward_east, toward_north = _strike(rupture)
+    east, north = motion * toward_east, motion * toward_north
+    trace = beside(torch.from_numpy(offset > 0)) & torch.from_numpy(np.abs(along_m) < length_m / 2)
+    line = np.stack([at * toward_east + profile * toward_north, at * toward_north - profile * toward_east], 1)
     flat_east, flat_north = (torch.from_numpy(part.astype(np.float32)) for part in (east, north))
-    lines, slips = (torch.from_numpy(line),), (torch.from_numpy(slip).float(),)
-    return Displacement(flat_east, flat_north, torch.zeros_like(flat_east), torch.from_numpy(trace), lines, slips)
+    lines, slips = (torch.from_numpy(to_crs(grid, line, rupture.centre)),), (torch.from_numpy(slip).float(),)
+    return Displacement(flat_east, flat_north, torch.zeros_like(flat_east), trace, lines, slips)
 
 
 def _strike(rupture: Rupture) -> tuple[float, float]:
@@ -85,21 +88,10 @@ def _strike(rupture: Rupture) -> tuple[float, float]:
 
 def _strike_coordinates(grid: Grid, rupture: Rupture) -> tuple[np.ndarray, np.ndarray]:
     """Metres along strike, and to the right of it, of every pixel centre from the middle of the trace."""
-    m = grid.metric_transform()
-    column = np.arange(grid.width) + 0.5 - rupture.centre[0] * grid.width
-    row = (np.arange(grid.height) + 0.5 - rupture.centre[1] * grid.height)[:, None]
-    east, north = m.a * column + m.b * row, m.d * column + m.e * row
+    column, row = np.meshgrid(np.arange(grid.width) + 0.5, np.arange(grid.height) + 0.5)
+    east, north = np.moveaxis(from_pixels(grid, np.stack([column, row], -1), rupture.centre), -1, 0)
     toward_east, toward_north = _strike(rupture)
     return east * toward_east + north * toward_north, east * toward_north - north * toward_east
-
-
-def _to_crs(grid: Grid, rupture: Rupture, at: np.ndarray, profile: np.ndarray) -> np.ndarray:
-    """Points along and across strike, in metres, as CRS coordinates."""
-    toward_east, toward_north = _strike(rupture)
-    east, north = at * toward_east + profile * toward_north, at * toward_north - profile * toward_east
-    column, row = ~grid.metric_transform() @ (east, north)  # pyright: ignore[reportOperatorIssue] affine takes arrays
-    column, row = column + rupture.centre[0] * grid.width, row + rupture.centre[1] * grid.height
-    return np.stack(grid.transform @ (column, row), 1)
 
 
 def _slip_shape(rupture: Rupture, random: Generator) -> Float[np.ndarray, " points"]:
@@ -126,14 +118,3 @@ def _averaged(slip: np.ndarray, along: np.ndarray, far: np.ndarray) -> np.ndarra
     rank = np.interp(far * SAMPLES, widths, np.arange(WIDTHS))
     place = np.clip(along, -0.99, 1.99) * (SAMPLES - 1) + beyond
     return ndimage.map_coordinates(table, [rank, place], order=1, mode="nearest")
-
-
-def _beside(right: np.ndarray) -> np.ndarray:
-    """True where one of the four neighbours is on the other side."""
-    beside = np.zeros_like(right)
-    down, across = right[1:] != right[:-1], right[:, 1:] != right[:, :-1]
-    beside[1:] |= down
-    beside[:-1] |= down
-    beside[:, 1:] |= across
-    beside[:, :-1] |= across
-    return beside

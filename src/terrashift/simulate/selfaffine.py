@@ -8,20 +8,27 @@ Surface ruptures have H near 0.8 (Renard et al. 2006), slip on them near 0.7 (Ma
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
 from numpy.random import Generator
+from torch import Tensor
 
+Frequencies = TypeVar("Frequencies", np.ndarray, Tensor)
 LEAST_WINDOW = 8  # samples: fewer leave too little beside the line that is taken off
+
+
+def amplitudes(frequency: Frequencies, hurst: float) -> Frequencies:
+    """Of the waves that make up a self-affine profile; none at frequency 0."""
+    return frequency.clip(1e-9) ** -(0.5 + hurst) * (frequency > 0)
 
 
 def self_affine_profile(points: int, hurst: float, random: Generator) -> Float[np.ndarray, " points"]:
     """Profile of unit variance, zero at both ends: the line between its ends is removed."""
     frequency = np.fft.rfftfreq(2 * points)  # twice as long: the two ends of the half kept are independent
-    amplitude = np.where(frequency > 0, np.maximum(frequency, 1e-9) ** -(0.5 + hurst), 0)
     phase = np.exp(2j * math.pi * random.random(len(frequency)))
-    profile = np.fft.irfft(amplitude * phase)[:points]
+    profile = np.fft.irfft(amplitudes(frequency, hurst) * phase)[:points]
     profile -= np.linspace(profile[0], profile[-1], points)
     return profile / profile.std()
 

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from ..ops.edges import beside
 from ..ops.random import Random
-from .fields import Fields, beside
+from .fields import Fields
 
 LARGER = 1.05
 """The part that holds the centre is larger than the other by at least this factor."""

@@ -14,14 +14,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, OptionError
 from ..models.microflow import Estimate, MicroFlow
 from ..simulate.archive import Archive
 from ..simulate.stream import Stream
 from .calibrate import calibrate, coverage, errors_of
 from .checkpoint import Average, load, save
 from .losses import sequence_loss
-from .recipe import TrainRecipe
+from .recipe import TrainRecipe, build
 from .validate import Score, Validation
 
 LOOK_EVERY = 50
@@ -61,12 +61,13 @@ def train(
         until: time (as of `time.monotonic`) at which to save and stop.
 
     Raises:
-        InputError: archives that cannot be read, or a checkpoint of another recipe.
+        InputError: archives that cannot be read or share a place, or a checkpoint of another recipe.
     """
     folder.mkdir(parents=True, exist_ok=True)
     run = _Run(recipe, folder, device)
-    stream, growing = _streams(recipe, device)
-    validation = _validation(recipe, device)
+    imagery, held_out = _archives(recipe)
+    stream, growing = _streams(recipe, imagery, device)
+    validation = held_out and Validation(held_out, recipe.validation_pairs, recipe.stream.size_px, device)
     saved = time.monotonic()
     looks: list[tuple[float, float, float]] = []
     while run.step < recipe.steps and time.monotonic() < until:
@@ -190,6 +191,11 @@ class _Run:
 def _same_run(stored: dict[str, Any], asked: dict[str, Any]) -> bool:
     """Whether a checkpoint's recipe is the one asked for, but for what may change on the way."""
     free = ("steps", "imagery", "validation", "save_seconds", "validate_every", "validation_pairs", "start_from")
+    try:
+        # a setting that is younger than the checkpoint had its default
+        stored = json.loads(json.dumps(asdict(build(TrainRecipe, stored, ""))))
+    except OptionError:
+        return False
     return all(stored.get(key) == value for key, value in json.loads(json.dumps(asked)).items() if key not in free)
 
 
@@ -200,19 +206,32 @@ def _pace(recipe: TrainRecipe, step: int) -> float:
     return rise * (0.5 - 0.5 * math.cos(math.pi * min(1.0, left)))
 
 
-def _streams(recipe: TrainRecipe, device: str) -> tuple[Stream, list[Stream]]:
+def _archives(recipe: TrainRecipe) -> tuple[Archive, Archive | None]:
+    """What is learnt from and what is validated on, if anything.
+
+    Raises:
+        InputError: one cannot be read, or both hold a place: what was learnt by heart would pass for skill.
+    """
+    imagery = Archive.load(recipe.imagery)
+    if not recipe.validation or not recipe.validation_pairs:
+        return imagery, None
+    validation = Archive.load(recipe.validation)
+    both = sorted({view.place for view in imagery.views} & {view.place for view in validation.views})
+    if both:
+        raise InputError(
+            f"{recipe.imagery} and {recipe.validation} both hold {', '.join(both)}: pack each place into one of them "
+            "only, or call places that merely share their name by different ones."
+        )
+    return imagery, validation
+
+
+def _streams(recipe: TrainRecipe, imagery: Archive, device: str) -> tuple[Stream, list[Stream]]:
     """The stream of the recipe, and those of smaller motions that go before it."""
     options = recipe.stream
-    whole = Stream(Archive.load(recipe.imagery), options, recipe.seed, device)
+    whole = Stream(imagery, options, recipe.seed, device)
     largest = options.fields.largest_px
     stages = [whole.smaller(1 + (largest - 1) * k / 5) for k in range(5)] if options.kind == "rupture" else [whole]
     return whole, stages
-
-
-def _validation(recipe: TrainRecipe, device: str) -> Validation | None:
-    if not recipe.validation or not recipe.validation_pairs:
-        return None
-    return Validation(Archive.load(recipe.validation), recipe.validation_pairs, recipe.stream.size_px, device)
 
 
 def finished(folder: Path) -> Iterator[dict[str, Any]]:

@@ -163,6 +163,73 @@ def test_the_work_folder_lies_beside_the_output():
     assert work_folder("a/field.tif") == Path("a/field.tif.terrashift-work")
 
 
+def filled(folder: Path) -> TileStore:
+    store = open_store(folder)
+    for tile in TILES:
+        store.write(tile, content(tile))
+    return store
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [((0, 37), (0, 53)), ((16, 32), (32, 48)), ((15, 17), (31, 33)), ((5, 6), (7, 50)), ((30, 37), (40, 53))],
+)
+def test_a_window_is_the_same_part_of_the_whole_whatever_the_tiles(tmp_path: Path, rows, columns):
+    whole = torch.empty(6, *SHAPE)
+    for tile in TILES:
+        whole[:, *tile.core] = content(tile)
+    part = slice(*rows), slice(*columns)
+    with filled(tmp_path / "w") as store:
+        torch.testing.assert_close(store.window(*part), whole[:, *part], rtol=0, atol=0, equal_nan=True)
+    with TileStore.open(tmp_path / "one", SHAPE, 100, KEY) as store:
+        store.write(next(store.tiles()), whole)
+        torch.testing.assert_close(store.window(*part), whole[:, *part], rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_window_needs_every_tile_it_touches(tmp_path: Path):
+    with filled(tmp_path / "w") as store:
+        (tmp_path / "w" / "done" / "1.1").unlink()
+        with pytest.raises(OutputError, match=r"tile 1\.1 of .* is not finished"):
+            store.window(slice(0, 17), slice(0, 17))
+        assert store.window(slice(0, 16), slice(0, 53)).shape == (6, 16, 53)
+        chunk = tmp_path / "w" / "field.zarr" / "c" / "0" / "0" / "2"
+        chunk.write_bytes(chunk.read_bytes()[::-1])
+        with pytest.raises(OutputError, match=r"tile 0\.2 in .* is damaged"):
+            store.window(slice(0, 16), slice(0, 53))
+
+
+def test_a_second_pass_goes_on_where_it_ended_and_goes_with_the_first(tmp_path: Path):
+    tiles = list(plan_tiles(SHAPE, 30))
+    with filled(tmp_path / "w") as store:
+        with store.next_pass(30) as second:
+            second.write(tiles[1], content(tiles[1]))
+        with store.next_pass(30) as second:
+            assert second.done() == {"0.1"}
+            assert_holds(second, tiles[1])
+            assert [tile.key for tile in second.tiles()] == ["0.0", "0.1", "1.0", "1.1"]
+        assert store.done() == {tile.key for tile in TILES}
+        store.remove()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_removal_cut_short_leaves_no_second_pass_for_another_run(tmp_path: Path):
+    with filled(tmp_path / "w") as store, store.next_pass(30) as second:
+        tile = next(second.tiles())
+        second.write(tile, content(tile))
+    (tmp_path / "w" / "manifest.json").unlink()
+    with open_store(tmp_path / "w", inputs=["other"]) as store, store.next_pass(30) as second:
+        assert second.done() == set()
+
+
+def test_a_second_pass_of_another_run_is_never_taken_over(tmp_path: Path):
+    with filled(tmp_path / "w") as store:
+        store.next_pass(30).close()
+        manifest = tmp_path / "w" / "next-pass" / "manifest.json"
+        manifest.write_text(manifest.read_text().replace("frequency", "spatial"))
+        with pytest.raises(OutputError, match=r'recipe\.method: "spatial" then, "frequency" now'):
+            store.next_pass(30)
+
+
 WRITER = """
 import sys
 sys.path.insert(0, sys.argv[2])

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from affine import Affine
 
+from terrashift.core.grid import Grid
 from terrashift.simulate.dislocation import by_triangles
-from terrashift.simulate.elastic import motion_at
+from terrashift.simulate.elastic import elastic_displacement, motion_at
 from terrashift.simulate.faults import Segment
 from terrashift.simulate.mesh import cut
 
@@ -102,6 +104,29 @@ def test_a_segment_of_even_slip_moves_the_ground_as_okadas_rectangle(dip_deg, ra
     expected = np.column_stack([x[:, None] * toward + y[:, None] * left, up])
     assert np.abs(expected).max() > 0.05
     assert np.abs(found - expected).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("strike_deg", "dip_deg", "rake_deg"), [(0.0, 90.0, 0.0), (70.0, 60.0, 90.0), (205.0, 40.0, 0.0)]
+)
+def test_every_pixel_of_a_grid_moves_as_okadas_rectangle_says(strike_deg, dip_deg, rake_deg):
+    grid = Grid(72, 104, Affine(10, 0, 500000, 0, -15, 4000000), "EPSG:32633")
+    length, depth, slip = 4000.0, 1500.0, 2.0
+    angle = math.radians(strike_deg)
+    toward = np.array([math.sin(angle), math.cos(angle)])
+    left = np.array([-toward[1], toward[0]])
+    tip = np.array([33.0, -77.0])  # in sight
+    segment = Segment(np.array([tip, tip + length * toward]), slip * UNIFORM, depth, dip_deg, rake_deg)
+    found = elastic_displacement(grid, [segment])
+    row, column = np.indices(grid.shape) + 0.5
+    place = np.stack([10 * (column - grid.width / 2), 15 * (grid.height / 2 - row)], -1) - tip
+    lower = depth / math.tan(math.radians(dip_deg))
+    rectangle = Rectangle(length, depth / math.sin(math.radians(dip_deg)), depth, dip_deg)
+    x, y, up = np.moveaxis(okada(rectangle, place @ toward, place @ left + lower, dip_slip=rake_deg == 90), -1, 0)
+    expected = slip * np.stack([x * toward[0] + y * left[0], x * toward[1] + y * left[1], up])
+    assert np.abs(expected).max() > 0.4 * slip
+    moved = np.stack([found.east, found.north, found.up])
+    assert np.abs(moved - expected).max() < 1e-4 * slip
 
 
 def test_a_very_long_vertical_fault_moves_the_ground_as_a_screw_dislocation():

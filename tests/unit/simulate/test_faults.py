@@ -133,6 +133,15 @@ def test_a_step_over_goes_on_beside_the_end_of_the_line_before_it():
             assert 0.05 * EXTENT[0] < gap < 0.8 * EXTENT[0]
 
 
+def test_traces_are_as_rough_as_asked_for():
+    for hurst in (0.8, 0.5):
+        found = []
+        for system in drawn(20, hurst=hurst):
+            for segment in system.segments:
+                found.append(hurst_exponent(segment.trace @ segment.right))
+        assert np.mean(found) == pytest.approx(hurst, abs=0.1)
+
+
 def test_senses_dips_and_depths_cover_what_the_options_say():
     segments = [system.segments[0] for system in drawn(110, **MIXED)]
     lateral = np.array([math.cos(math.radians(segment.rake_deg)) for segment in segments])

@@ -9,7 +9,8 @@ from scipy import stats
 
 from terrashift.errors import OptionError
 from terrashift.ops.random import Random
-from terrashift.simulate.fields import FieldOptions, Fields, _Plan, beside, draw_fields
+from terrashift.simulate.fields import PROFILES, SAMPLES, FieldOptions, Fields, _Plan, _table, draw_fields
+from terrashift.simulate.selfaffine import hurst_exponent
 
 SIZE = 64
 FAULT_ONLY = {"zone_share": 0.0, "shift_px": 0.0, "smooth_px": 0.0}
@@ -133,11 +134,10 @@ def test_a_crop_is_the_same_in_any_batch_and_another_number_gives_another():
     assert not torch.allclose(together.flow[4], together.flow[5], atol=0.01)
 
 
-def test_pixels_beside_a_border_have_a_neighbour_on_its_other_side():
-    right = torch.zeros(1, 4, 5, dtype=torch.bool)
-    right[0, :2, 3:] = True
-    expected = torch.tensor([[0, 0, 1, 1, 0], [0, 0, 1, 1, 1], [0, 0, 0, 1, 1], [0, 0, 0, 0, 0]]).bool()
-    assert torch.equal(beside(right)[0], expected)
+def test_profiles_are_as_rough_as_asked_for():
+    for hurst in (0.8, 0.7):
+        profiles = _table(hurst, torch.device("cpu")).reshape(PROFILES, SAMPLES).numpy()
+        assert np.mean([hurst_exponent(profile) for profile in profiles[::8]]) == pytest.approx(hurst, abs=0.1)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,18 @@ def test_files_beside_each_other_are_places_by_their_names_wherever_the_date_sta
     }
 
 
+def test_unlike_files_in_one_folder_are_places_of_their_own_and_views_are_called_as_ever(tmp_path):
+    for name in ("etna_20180101", "etna_20190101", "oslo_20180101"):
+        write(tmp_path / "mixed" / f"{name}.tif", ground(len(name) * (name[0] == "e")))
+    write(tmp_path / "alps" / "alps_20180101.tif", ground(5))
+    archive, _ = packed(tmp_path)
+    assert {view.name: (view.place, len(view.dates)) for view in archive.views} == {
+        "alps/alps 1": ("alps", 1),
+        "mixed/etna 1": ("mixed/etna", 2),
+        "mixed/oslo 1": ("mixed/oslo", 1),
+    }
+
+
 def test_folders_below_folders_are_places_of_their_own(tmp_path):
     write(tmp_path / "north" / "site" / "a.tif", ground(1))
     write(tmp_path / "south" / "site" / "a.tif", ground(2))

@@ -9,7 +9,7 @@ from terrashift.ops.random import Random, waves
 from terrashift.ops.spectral import refined_correlate
 from terrashift.simulate.radiometry import OFF, SENSOR_ONLY, Radiometry, alter
 
-SWITCHES = [field.name for field in fields(Radiometry)]
+SWITCHES = [field.name for field in fields(Radiometry) if field.name != "shadows"]
 FULL = Radiometry(clouds=1.0)
 
 
@@ -22,7 +22,7 @@ def images(batch: int, height: int = 64, width: int = 80) -> torch.Tensor:
 
 
 def only(switch: str) -> Radiometry:
-    return replace(OFF, **{switch: getattr(FULL, switch)})
+    return replace(OFF, shadows=FULL.shadows, **{switch: getattr(FULL, switch)})
 
 
 def altered(image: torch.Tensor, radiometry: Radiometry, seed: int = 1) -> torch.Tensor:
@@ -78,7 +78,7 @@ def test_no_switch_moves_the_image(switch):
     image = images(192)
     radiometry = replace(FULL, clouds=0.1) if switch == "all" else only(switch)
     if switch == "clouds":
-        radiometry = replace(OFF, clouds=0.1)
+        radiometry = replace(OFF, clouds=0.1, shadows=0.8)
     found = refined_correlate(image, altered(image, radiometry))
     clear = found.xy[(found.strength > 8) & (found.xy.abs().amax(1) < 2)]
     assert len(clear) > 150
@@ -175,13 +175,33 @@ def test_the_sun_brightens_one_side_and_darkens_the_other():
 
 def test_clouds_come_to_their_share_of_images_bright_with_dark_shadows():
     flat = torch.zeros(500, 32, 40)
-    clouded = altered(flat, replace(OFF, clouds=0.3))
+    clouded = altered(flat, replace(OFF, clouds=0.3, shadows=0.8))
     present = clouded.flatten(1).any(1)
     assert abs(present.float().mean() - 0.3) < 0.06
     assert torch.equal(clouded[~present], flat[~present])
     assert clouded.max() <= 4
     assert clouded.max() > 3
     assert -0.81 < clouded.min() < -0.5
+
+
+def test_clouds_without_shadows_darken_nothing_and_lie_where_they_did():
+    flat = torch.zeros(60, 32, 40)
+    bare, shaded = (altered(flat, replace(OFF, clouds=1.0, shadows=dark)) for dark in (0.0, 0.8))
+    assert bare.min() >= 0
+    assert bare.max() > 3
+    assert (bare - shaded).min() > -1e-6
+    assert (shaded < -0.4).any()
+    cloud = bare > 3.96
+    assert cloud.any()
+    assert (shaded[cloud] > 3.9).all()
+
+
+def test_shadows_darken_in_proportion_and_are_nothing_without_clouds():
+    flat = torch.zeros(60, 32, 40)
+    bare, half, whole = (altered(flat, replace(OFF, clouds=1.0, shadows=dark)) for dark in (0.0, 0.4, 0.8))
+    assert torch.allclose(bare - half, (bare - whole) / 2, atol=1e-5)
+    image = images(3)
+    assert torch.equal(altered(image, replace(OFF, shadows=0.8)), image)
 
 
 def test_real_dates_keep_their_own_light():

@@ -91,6 +91,15 @@ def test_the_line_runs_along_the_trace():
     assert found.trace[rows[inside].astype(int), columns[inside].astype(int)].float().mean() > 0.95
 
 
+def test_the_middle_of_the_trace_lies_where_the_centre_says():
+    found = displacement(GRID, Rupture(strike_deg=0, length_km=1.0, centre=(0.3, 0.75), **STRAIGHT), 1)
+    rows, columns = torch.nonzero(found.trace).T
+    assert (rows.min(), rows.max()) == (130, 229)  # 100 rows about row 180
+    assert (columns.min(), columns.max()) == (59, 60)
+    east, north = found.lines[0].mean(0).tolist()
+    assert (east, north) == pytest.approx(GRID.transform @ (60, 180))
+
+
 def test_ground_moves_alike_on_grids_turned_or_flipped():
     rupture = Rupture(strike_deg=70)
     south_up = Grid(240, 200, ORIGIN @ Affine.scale(10, 10), "EPSG:32633")

@@ -295,3 +295,14 @@ def test_training_needs_no_more_than_torch_and_scipy(archive, tmp_path):
     command = [sys.executable, "-W", "error", "-c", TRAINING_ONLY, str(tmp_path / "made.tsi")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_pairs_are_the_ones_they_always_were():
+    archive = archive_of(((112, 150), [(0.0, 0.0)]), ((140, 104), [(0.0, 0.0), (0.83, -0.46)]))
+    batch = Stream(archive, StreamOptions(size_px=32, fields=FIELDS), 4).pairs([0, 7])
+    assert batch.scene.tolist() == [1, 0]
+    flow = torch.tensor([[0.860851, 0.224557], [1.294935, 0.182866]])
+    assert torch.allclose(batch.flow.mean((2, 3)), flow, atol=1e-4, rtol=0)
+    images = torch.stack([batch.before[:, 10, 20], batch.after[:, 10, 20]])
+    expected = torch.tensor([[0.859526, 0.108658], [1.494157, -0.342452]])
+    assert torch.allclose(images, expected, atol=1e-4, rtol=0)

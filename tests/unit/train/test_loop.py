@@ -79,6 +79,28 @@ def test_an_interrupted_run_ends_in_the_same_weights(recipe, tmp_path):
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
+def test_a_place_in_both_archives_is_named_before_anything_is_learnt(recipe, archives, tmp_path):
+    one, other = (Archive.load(path) for path in archives)
+    mixed = tmp_path / "mixed.tsi"
+    Archive((*other.views, *one.views), (*other.pixels, *one.pixels)).save(mixed)
+    with pytest.raises(InputError, match=r"mixed\.tsi both hold train: pack each place"):
+        train(dataclasses.replace(recipe, validation=str(mixed)), tmp_path / "run")
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+    train(dataclasses.replace(recipe, validation="", steps=1), tmp_path / "alone")
+
+
+def test_a_checkpoint_from_before_a_setting_existed_goes_on(recipe):
+    from terrashift.train.loop import _same_run
+
+    asked = dataclasses.asdict(recipe)
+    stored = json.loads(json.dumps(asked))
+    del stored["stream"]["one_date"]["shadows"]
+    assert _same_run(stored, asked)
+    stored["stream"]["one_date"]["noise"] = 0.0
+    assert not _same_run(stored, asked)
+    assert not _same_run(stored | {"colour": "blue"}, asked)
+
+
 def test_another_recipe_does_not_go_on_from_a_checkpoint(recipe, tmp_path):
     train(dataclasses.replace(recipe, steps=1), tmp_path)
     with pytest.raises(InputError, match="another recipe"):
