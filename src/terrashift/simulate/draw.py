@@ -124,7 +124,7 @@ class Drawn(NamedTuple):
     """One pair of a data set."""
 
     pair: DatedPair
-    lines: tuple[Float[np.ndarray, "points 2"], ...]
+    lines: tuple[Float[np.ndarray, "_ 2"], ...]
     """Traces in the CRS of the pair's grid, or in its pixels; from tip to tip, past the pair."""
     place: Place
     generator: str
@@ -299,7 +299,7 @@ def _metric(grid: Grid, pixel_m: float) -> Grid:
 
 def _onto(
     grid: Grid, metric: Grid, motion: Displacement
-) -> tuple[tuple[Float[np.ndarray, "points 2"], ...], Displacement]:
+) -> tuple[tuple[Float[np.ndarray, "_ 2"], ...], Displacement]:
     """Traces in the CRS of a grid, and motion in its unit, both found on `metric`: that grid with pixels in metres."""
     lines = tuple(_through(metric, grid, line.numpy()) for line in motion.lines)
     if metric is grid:

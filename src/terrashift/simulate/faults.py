@@ -22,7 +22,7 @@ from .slip import Patch, SlipOptions, slip_on_patch
 POINTS = 8192  # of a rough trace
 LEAST_DIP_DEG = 30.0
 
-Line = Float[np.ndarray, "points 2"]
+Line = Float[np.ndarray, "_ 2"]
 """(east, north), m from the centre of a scene."""
 
 

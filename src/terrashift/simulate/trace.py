@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from ..core.grid import Grid
 from ..ops.edges import at_breaks
 
-Line = Float[np.ndarray, "points 2"]
+Line = Float[np.ndarray, "_ 2"]
 MIDDLE = (0.5, 0.5)
 """Where metres are counted from: shares of the grid's width and height."""
 
