@@ -15,7 +15,7 @@ from ..errors import InputError
 from .atomic import atomic_write_text
 from .georeference import parse_crs, same_crs
 
-Line = Float[np.ndarray, "points 2"]
+Line = Float[np.ndarray, "_ 2"]
 WGS84 = "OGC:CRS84"
 PIXELS = "pixels"
 """Value of the member `coordinates` of a file whose numbers are columns and rows."""
