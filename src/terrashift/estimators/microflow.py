@@ -27,9 +27,9 @@ from .rejection import reject
 
 BLOCK_PX = 1024
 HALO_PX = 96
-"""Around a block: what lies further out changes its vectors by less than a hundredth of a pixel."""
-CAPTURE_PX = 4
-"""Motion that the network finds by itself; larger ones start from a coarse pass."""
+"""Around a block; what lies further out still changes one vector in a hundred at its rim by more than 0.01 px."""
+CAPTURE_PX = 3
+"""Motion that the network finds by itself (at 4 px it begins to miss); larger ones start from a coarse pass."""
 START_PX = 64
 MIRRORS = ((), (-1,), (-2,), (-1, -2))
 

@@ -297,9 +297,7 @@ def _metric(grid: Grid, pixel_m: float) -> Grid:
     return Grid(*grid.shape, Affine.scale(pixel_m, -pixel_m), "EPSG:32631")
 
 
-def _onto(
-    grid: Grid, metric: Grid, motion: Displacement
-) -> tuple[tuple[Float[np.ndarray, "_ 2"], ...], Displacement]:
+def _onto(grid: Grid, metric: Grid, motion: Displacement) -> tuple[tuple[Float[np.ndarray, "_ 2"], ...], Displacement]:
     """Traces in the CRS of a grid, and motion in its unit, both found on `metric`: that grid with pixels in metres."""
     lines = tuple(_through(metric, grid, line.numpy()) for line in motion.lines)
     if metric is grid:

@@ -5,16 +5,18 @@ import json
 
 import pytest
 import torch
-from every_estimator import texture
+from every_estimator import pair_of_arrays, texture
 from safetensors.torch import save_file
 
 from terrashift.core.reasons import Reason
 from terrashift.errors import InputError
 from terrashift.estimators.base import Search
+from terrashift.estimators.blocks import measure_whole
 from terrashift.estimators.microflow import HALO_PX, MicroFlow
 from terrashift.models.microflow import MicroFlow as Network
 from terrashift.models.microflow import MicroFlowOptions
 from terrashift.ops.spectral import fourier_shift
+from terrashift.simulate.scene import procedural_scene
 
 SMALL = MicroFlowOptions(channels=(8, 8, 8, 8), fine=8)
 NEAR, FAR = Search((0, 0), (2, 2)), Search((0, 0), (10, 10))
@@ -124,3 +126,18 @@ def test_poor_vectors_can_be_rejected_by_their_error(weights):
 def test_unknown_weights_are_named():
     with pytest.raises(InputError, match="no weights"):
         MicroFlow(weights="nothing")(*images(), NEAR)
+
+
+def test_no_step_is_seen_where_two_blocks_meet(monkeypatch):
+    """Small blocks with the packaged weights: across their borders the motion changes as it does elsewhere."""
+    from terrashift.estimators import microflow
+
+    monkeypatch.setattr(microflow, "BLOCK_PX", 128)
+    scene = procedural_scene(300, 420, seed=4)
+    flow = measure_whole(MicroFlow(precision="float32"), pair_of_arrays(scene.before[0], scene.after[0]), NEAR).xy
+    for axis in (1, 2):
+        steps = flow.diff(dim=axis).abs().nanmean((0, 3 - axis))
+        borders = torch.arange(128, flow.shape[axis], 128) - 1
+        like = torch.arange(32, flow.shape[axis], 32) - 1  # the network has a rhythm of its own
+        like = like[~torch.isin(like, borders)]
+        assert steps[borders].mean() < 1.25 * steps[like].mean()
