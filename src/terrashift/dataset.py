@@ -22,7 +22,6 @@ from .simulate.card import histogram, page, summary
 from .simulate.draw import (
     PATCH,
     USUAL_SIZE_PX,
-    WINDOWS_PX,
     Drawn,
     DrawOptions,
     describe,
@@ -31,6 +30,7 @@ from .simulate.draw import (
     largest_side,
 )
 from .simulate.places import Source, Split, Trace
+from .simulate.windows import WINDOWS_PX
 
 FORMAT = "terrashift dataset 1"
 SHOWN = 12

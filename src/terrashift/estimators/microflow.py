@@ -17,6 +17,7 @@ from torch import Tensor
 from ..core.field import Flow
 from ..core.reasons import Reason
 from ..io.weights import Weights, load_weights
+from ..models.layers import pad_to_multiple
 from ..models.microflow import Estimate, MicroFlowOptions, normalise, sample
 from ..models.microflow import MicroFlow as Network
 from ..ops.box import box_sum
@@ -101,10 +102,10 @@ class MicroFlow(BaseModel, frozen=True, extra="forbid"):
         rows, columns = images.shape[-2:]
         start = self._start(before, after, search)
         with torch.inference_mode():
-            images = _widened(images, Network.multiple)
-            start = start if start is None else _widened(start[..., *seen], Network.multiple)
-            estimate = self._estimate(images[0], images[1], start)
-            score = _agreement(images[0], images[1], estimate.flow, self.window_px)
+            first, second = (pad_to_multiple(image, Network.multiple) for image in images)
+            start = start if start is None else pad_to_multiple(start[..., *seen], Network.multiple)
+            estimate = self._estimate(first, second, start)
+            score = _agreement(first, second, estimate.flow, self.window_px)
         log_sigma = _calibrated(self.weights, estimate.log_scale)
         found = torch.cat([estimate.flow[0], log_sigma[0].exp(), score[None]])
         whole = found.new_zeros(5, size, size)
@@ -178,13 +179,6 @@ def _quick_at_bfloat16(device: str) -> bool:
     if device != "cpu":
         return True
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def _widened(images: Float[Tensor, "*batch band rows columns"], multiple: int) -> Tensor:
-    """The border repeated at the far ends, up to sides that are whole multiples."""
-    rows, columns = (-n % multiple for n in images.shape[-2:])
-    wide = torch.nn.functional.pad(images.reshape(-1, *images.shape[-3:]), (0, columns, 0, rows), mode="replicate")
-    return wide.reshape(*images.shape[:-2], *wide.shape[-2:])
 
 
 def _with_data(before: Tensor, after: Tensor, multiple: int) -> tuple[slice, slice]:

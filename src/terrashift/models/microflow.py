@@ -141,7 +141,9 @@ def equations(
 
 
 def normalise(image: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 1 height width"]:
-    """Subtract the local mean and divide by the local deviation, both over about 20 px.
+    """Subtract the local mean and divide by the local deviation, both over about 20 px, found on a coarser grid.
+
+    Beside `models.normalise.standardise_locally`, which is exact and slower; the weights learned with this one.
 
     The deviation is never taken for less than a tenth of that over some 70 px, so that flat ground beside rough stays
     flat. What comes out does not depend on the image's brightness and contrast.
@@ -161,7 +163,11 @@ def normalise(image: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "ba
 def sample(
     image: Float[Tensor, "batch 1 height width"], flow: Float[Tensor, "batch 2 height width"]
 ) -> Float[Tensor, "batch 1 height width"]:
-    """image(p + flow(p)) by bicubic interpolation, the border repeated outside."""
+    """image(p + flow(p)), flow in px, by bicubic interpolation, the border repeated outside.
+
+    Torch's own kernel (Keys' parameter -0.75, three times as fast as that of `ops.warp`, -0.5); the weights learned
+    with it, so the two change together.
+    """
     height, width = image.shape[-2:]
     x = torch.arange(width, device=flow.device, dtype=flow.dtype) + flow[:, 0]
     y = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None] + flow[:, 1]

@@ -14,6 +14,8 @@ from jaxtyping import Float, Int
 from scipy import fft
 from torch import Tensor
 
+from .batch import wide
+
 DENSITY = 2
 TAPS = 4
 REACH = 3
@@ -59,12 +61,12 @@ def sample_moved(
         flow: the crops' own size.
     """
     height, width = flow.shape[-2:]
-    x = torch.arange(width, device=flow.device) + _spread(crops.column) + flow[:, 0]
-    y = torch.arange(height, device=flow.device)[:, None] + _spread(crops.row) + flow[:, 1]
+    x = torch.arange(width, device=flow.device) + wide(crops.column) + flow[:, 0]
+    y = torch.arange(height, device=flow.device)[:, None] + wide(crops.row) + flow[:, 1]
     whole_x, across = _split(x, crops.width)
     whole_y, down = _split(y, crops.height)
-    stride = DENSITY * _spread(crops.width)
-    first = _spread(crops.start) + (whole_y - 1) * stride + whole_x - 1
+    stride = DENSITY * wide(crops.width)
+    first = wide(crops.start) + (whole_y - 1) * stride + whole_x - 1
     shares, result = _weights(across), torch.zeros_like(x)
     for weight in _weights(down):
         total = torch.zeros_like(x)
@@ -85,12 +87,12 @@ def sample_shifted(
     fine = DENSITY * shift
     floor = fine.floor()
     rest, (left, above) = fine - floor, floor.long().unbind(1)
-    across, down = (_weights(_spread(part)) for part in rest.unbind(1))
+    across, down = (_weights(wide(part)) for part in rest.unbind(1))
     # neighbouring pixels share their samples: fetch each once
     lines, columns = (DENSITY * (length - 1) + TAPS for length in size)
     corner = (DENSITY * crops.row + above - 1) * DENSITY * crops.width + DENSITY * crops.column + left - 1
-    inside = torch.arange(lines, device=shift.device)[:, None] * DENSITY * _spread(crops.width)
-    block = _take(row, _spread(crops.start + corner) + inside + torch.arange(columns, device=shift.device))
+    inside = torch.arange(lines, device=shift.device)[:, None] * DENSITY * wide(crops.width)
+    block = _take(row, wide(crops.start + corner) + inside + torch.arange(columns, device=shift.device))
     narrow = torch.zeros(len(shift), lines, size[1], device=shift.device)
     for i, share in enumerate(across):
         narrow.addcmul_(share, block[:, :, i : i + DENSITY * size[1] - 1 : DENSITY])
@@ -131,13 +133,9 @@ def _sines(waves: Float[np.ndarray, "height width"], axis: int) -> Float[np.ndar
     return np.asarray(fft.idst(kept, type=2, axis=axis))
 
 
-def _spread(values: Tensor) -> Tensor:
-    return values[:, None, None]
-
-
 def _split(place: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
     """Whole sample and rest of a place in pixels, kept where all taps are inside the image."""
-    last = _spread(length - REACH).to(place.dtype)
+    last = wide(length - REACH).to(place.dtype)
     fine = DENSITY * torch.minimum(place.clamp_min(REACH - 1), last)
     whole = fine.floor()
     return whole.long(), fine - whole

@@ -27,14 +27,12 @@ from .places import Look, Place, Source, Trace
 from .radiometry import OFF, Radiometry
 from .rupture import Rupture, displacement
 from .trace import from_crs
-from .windows import draw_cut, draw_uniform
+from .windows import WINDOWS_PX, Kind, draw_window
 
-Kind = Literal["rupture", "uni", "dis", "uni5px"]
 Class = Literal["very-small", "small", "medium", "mixed"]
 Generated = Literal["elastic", "closed-form", "mixed"]
 LARGEST_PX: dict[str, tuple[float, float]] = {"very-small": (0.1, 0.6), "small": (1.0, 3.0), "medium": (3.0, 10.0)}
 """Range of the largest motion of the ground in a pair, by class; drawn evenly in its logarithm."""
-WINDOWS_PX = {"uni": 1.0, "dis": 1.0, "uni5px": 5.0}
 USUAL_SIZE_PX = 256
 ELASTIC_SHARE = 1 / 3
 """Of mixed generators; one takes some seconds."""
@@ -185,13 +183,13 @@ def draw_windows(source: Source, options: DrawOptions, number: int) -> DrawnWind
         InputError: no place is large enough, or none has a part without gaps.
     """
     random = np.random.default_rng([options.seed, number])
-    largest_px, side = WINDOWS_PX[options.kind], options.window_px
-    margin, extent = _margin(largest_px), max(PATCH_PX, 2 * side)
+    side = options.window_px
+    margin, extent = _margin(WINDOWS_PX[options.kind]), max(PATCH_PX, 2 * side)
     place = source.place(random, extent + 2 * margin)
     look, corner = _look(place, extent + 2 * margin, random, 1.0)
     corners = margin + _corners(look, margin, side, WINDOW_CONTRAST * place.levels[1], random)
     drawing = Random.of(options.seed, range(number * PATCH, (number + 1) * PATCH)).split(options.kind)
-    fields = (draw_cut if options.kind == "dis" else draw_uniform)(drawing, side, largest_px)
+    fields = draw_window(options.kind, drawing, side)
     windows = windows_from_dates(look, corners, fields.flow, options.dates(place), _seed(random))
     target = fields.flow[:, :, side // 2, side // 2].clone()
     return DrawnWindows(*windows, target, fields.flow, fields.trace, place, corner)

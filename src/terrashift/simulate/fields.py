@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import OptionError
+from ..ops.batch import wide
 from ..ops.edges import beside
 from ..ops.random import Random, waves
 from .selfaffine import amplitudes
@@ -125,25 +126,25 @@ def _fault(
     Where the slip is positive, the side to the right of the strike (y being down) moves along it.
     """
     along, across = _turned(plan.angle[:, number], size)
-    across = across - _wide(plan.offset[:, number])
-    roughness = _wide(random.uniform("roughness") ** 2 * 0.12 * size)
+    across = across - wide(plan.offset[:, number])
+    roughness = wide(random.uniform("roughness") ** 2 * 0.12 * size)
     across = across - roughness * _profile(random, "trace", along, size, TRACE_HURST)
     far = across.abs()
-    slip = _slip(random, along, far, options) * _wide(plan.slip[:, number])
+    slip = _slip(random, along, far, options) * wide(plan.slip[:, number])
 
     depth = torch.exp(random.uniform("depth", low=math.log(0.2 * size), high=math.log(8.0 * size)))
-    decay = 0.5 - torch.atan(far / _wide(depth)) / math.pi
+    decay = 0.5 - torch.atan(far / wide(depth)) / math.pi
     width = torch.exp(random.uniform("zone", low=math.log(0.5), high=math.log(8.0)))
     smeared = random.chance("smeared", options.zone_share)
     side = torch.where(
-        _wide(smeared), 2 / math.pi * torch.atan(across / _wide(width)), torch.where(across > 0, 1.0, -1.0)
+        wide(smeared), 2 / math.pi * torch.atan(across / wide(width)), torch.where(across > 0, 1.0, -1.0)
     )
     motion = slip * decay * side
     # slip along strike, with some opening or closing
     rake = plan.angle[:, number] + 0.35 * random.normal("rake")
-    flow = torch.stack([motion * _wide(rake.cos()), motion * _wide(rake.sin())], 1)
+    flow = torch.stack([motion * wide(rake.cos()), motion * wide(rake.sin())], 1)
     strong = slip.abs() > 0.002 * options.largest_px
-    return flow, beside(across > 0) & strong & ~_wide(smeared & (width > 2))
+    return flow, beside(across > 0) & strong & ~wide(smeared & (width > 2))
 
 
 def _slip(random: Random, along: Tensor, far: Tensor, options: FieldOptions) -> Tensor:
@@ -155,9 +156,9 @@ def _slip(random: Random, along: Tensor, far: Tensor, options: FieldOptions) -> 
     detail = _profile(random, "slip", along, size, SLIP_HURST) / (1 + 8 / size * far)
     varied = (1 + 0.3 * detail).clamp_min(0.05)
     tip = random.uniform("tip", low=-0.6, high=0.6) * size
-    left = (_wide(tip) - along).clamp_min(0)
+    left = (wide(tip) - along).clamp_min(0)
     taper = (left / (left + TIP_PX)).sqrt()
-    return torch.where(_wide(random.chance("tipped", options.tip_share)), varied * taper, varied)
+    return torch.where(wide(random.chance("tipped", options.tip_share)), varied * taper, varied)
 
 
 def _smooth(random: Random, size: int, options: FieldOptions) -> Float[Tensor, "batch 2 size size"]:
@@ -172,7 +173,7 @@ def _turned(angle: Float[Tensor, " batch"], size: int) -> tuple[Tensor, Tensor]:
     middle = (size - 1) / 2
     x = torch.arange(size, device=angle.device, dtype=torch.float32) - middle
     y = x[:, None]
-    cosine, sine = _wide(angle.cos()), _wide(angle.sin())
+    cosine, sine = wide(angle.cos()), wide(angle.sin())
     return x * cosine + y * sine, y * cosine - x * sine
 
 
@@ -182,10 +183,10 @@ def _profile(random: Random, purpose: str, along: Tensor, size: int, hurst: floa
     pick = random.whole(f"{purpose} profile", PROFILES)
     span = 4.0 * size  # length of a profile in pixels
     start = random.uniform(f"{purpose} start", high=SAMPLES - 1.5 * SAMPLES * size / span - 2)
-    place = (along / size + 0.75) * (SAMPLES * size / span) + _wide(start)
+    place = (along / size + 0.75) * (SAMPLES * size / span) + wide(start)
     whole = place.floor().clamp(0, SAMPLES - 2)
     rest = place - whole
-    first = _wide(pick) * SAMPLES + whole.long()
+    first = wide(pick) * SAMPLES + whole.long()
     low, high = torch.take(table, first), torch.take(table, first + 1)
     return low + rest * (high - low)
 
@@ -204,7 +205,3 @@ def _table(hurst: float, device: torch.device) -> Float[Tensor, " samples"]:
         profile = profile - profile.mean(1, keepdim=True)
         _tables[key] = (profile / profile.std(1, keepdim=True)).flatten().to(device)
     return _tables[key]
-
-
-def _wide(values: Tensor) -> Tensor:
-    return values[:, None, None]

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ..ops.batch import wide
 from ..ops.random import Random, waves
 
 
@@ -61,9 +62,9 @@ def alter(
     if radiometry.mtf_px:
         image = _blur(image, radiometry.mtf_px * random.uniform("mtf"))
     if radiometry.gain:
-        image = image * _wide(1 + random.uniform("gain", low=-radiometry.gain, high=radiometry.gain))
+        image = image * wide(1 + random.uniform("gain", low=-radiometry.gain, high=radiometry.gain))
     if radiometry.noise:
-        deviation = _wide(radiometry.noise * random.uniform("noisy") ** 2)
+        deviation = wide(radiometry.noise * random.uniform("noisy") ** 2)
         image = image + deviation * random.normal("noise", *image.shape[1:])
     return image
 
@@ -73,8 +74,8 @@ def _change(image: Tensor, most: float, random: Random) -> Tensor:
     level = _waves(image, random, "patches", 24)
     other = _waves(image, random, "kinds", 10)
     patch = torch.sigmoid(12 * (level + 0.5 * other - 0.6))
-    strength = _wide(random.uniform("strength", low=-most, high=most))
-    return image * (1 + strength * patch) + 2 * _wide(random.uniform("bright", low=-most, high=most)) * patch
+    strength = wide(random.uniform("strength", low=-most, high=most))
+    return image * (1 + strength * patch) + 2 * wide(random.uniform("bright", low=-most, high=most)) * patch
 
 
 def _relight(image: Tensor, most: float, random: Random) -> Tensor:
@@ -82,13 +83,13 @@ def _relight(image: Tensor, most: float, random: Random) -> Tensor:
     relief = _waves(image, random, "relief", 20) + 0.5 * _waves(image, random, "ridges", 48)
     down, right = torch.gradient(relief, dim=(1, 2))
     azimuth = random.uniform("azimuth", high=2 * math.pi)
-    facing = right * _wide(azimuth.cos()) + down * _wide(azimuth.sin())
+    facing = right * wide(azimuth.cos()) + down * wide(azimuth.sin())
     facing = facing / facing.std((1, 2), keepdim=True).clamp_min(1e-6)
-    return image + _wide(random.uniform("strength", high=most)) * facing.clamp(-2, 2) * (1 + 0.3 * image)
+    return image + wide(random.uniform("strength", high=most)) * facing.clamp(-2, 2) * (1 + 0.3 * image)
 
 
 def _haze(image: Tensor, most: float, random: Random) -> Tensor:
-    veil = _wide(random.uniform("veil", high=most))
+    veil = wide(random.uniform("veil", high=most))
     smooth = _waves(image, random, "smooth", 3)
     return image * (1 - 0.5 * veil * torch.sigmoid(2 * smooth)) + veil * smooth
 
@@ -96,11 +97,11 @@ def _haze(image: Tensor, most: float, random: Random) -> Tensor:
 def _cloud(image: Tensor, share: float, shadows: float, random: Random) -> Tensor:
     """Bright blobs, and dark ones beside them."""
     shape = image.shape[-2:]
-    cover = _wide(random.uniform("cover", low=0.8, high=1.6))
+    cover = wide(random.uniform("cover", low=0.8, high=1.6))
     field = _waves(image, random, "blobs", 6) + 0.3 * _waves(image, random, "edges", 24)
     cloud = torch.sigmoid(6 * (field - cover))
     shadow = torch.roll(cloud, (shape[0] // 10 + 1, shape[1] // 8 + 1), (1, 2))
-    here = _wide(random.chance("present", share)).to(image.dtype)
+    here = wide(random.chance("present", share)).to(image.dtype)
     shaded = image * (1 - 0.75 * shadows * shadow * here) - shadows * shadow * here
     return shaded + here * cloud * (4 - shaded)
 
@@ -112,10 +113,10 @@ def _blur(image: Tensor, deviation: Float[Tensor, " batch"]) -> Tensor:
     weight = weight / weight.sum(1, keepdim=True)
     for axis in (1, 2):
         border = (0, 0, 2, 2) if axis == 1 else (2, 2, 0, 0)
-        wide = pad(image[:, None], border, mode="replicate")[:, 0]
+        padded = pad(image[:, None], border, mode="replicate")[:, 0]
         image = torch.zeros_like(image)
         for k in range(5):
-            image.addcmul_(_wide(weight[:, k]), wide.narrow(axis, k, image.shape[axis]))
+            image.addcmul_(wide(weight[:, k]), padded.narrow(axis, k, image.shape[axis]))
     return image
 
 
@@ -123,7 +124,3 @@ def _waves(image: Tensor, random: Random, purpose: str, bumps: int) -> Tensor:
     """Smooth noise of unit deviation or less with that many bumps along the image, whatever its size."""
     height, width = image.shape[-2:]
     return waves(random, purpose, 1, bumps + 2, (height, width))[:, 0]
-
-
-def _wide(values: Tensor) -> Tensor:
-    return values[:, None, None]

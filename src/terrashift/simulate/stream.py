@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,11 +26,8 @@ from ..ops.spline import REACH, Crops, coefficients, sample_moved, sample_shifte
 from .archive import Archive
 from .fields import FieldOptions, Fields, draw_fields
 from .radiometry import OFF, SENSOR_ONLY, Radiometry, alter
-from .windows import draw_cut, draw_uniform
+from .windows import WINDOWS_PX, Kind, draw_window
 
-Kind = Literal["rupture", "uni", "dis", "uni5px"]
-WINDOW_REACH_PX = {"uni": 1, "dis": 1, "uni5px": 5}
-"""Largest motion along an axis in the window data sets."""
 TURNED_TOGETHER = 16
 """So many pairs of neighbouring numbers are mirrored alike: a batch of them turns in one go."""
 
@@ -163,10 +160,8 @@ class Stream:
 
     def _fields(self, random: Random) -> Fields:
         size, farthest = self.options.size_px, float(_farthest(self.options))
-        if self.options.kind == "dis":
-            return draw_cut(random, size, farthest)
         if self.options.kind != "rupture":
-            return draw_uniform(random, size, farthest)
+            return draw_window(self.options.kind, random, size)
         drawn = draw_fields(random, size, self.options.fields)
         most = drawn.flow.abs().amax((1, 2, 3), keepdim=True)
         # faults that add up may move more than the margin allows
@@ -212,7 +207,7 @@ def _farthest(options: StreamOptions) -> int:
     """Largest motion of any pixel along an axis, px."""
     if options.kind == "rupture":
         return math.ceil(options.fields.largest_px + options.fields.shift_px)
-    return WINDOW_REACH_PX[options.kind]
+    return math.ceil(WINDOWS_PX[options.kind])
 
 
 def _frames(archive: Archive, device: str) -> _Frames:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
-from torch import Tensor
 
+from ..ops.batch import wide
 from ..ops.edges import beside
 from ..ops.random import Random
 from .fields import Fields
 
+Kind = Literal["rupture", "uni", "dis", "uni5px"]
+"""What pairs are made: crops with faults, or windows."""
+WINDOWS_PX = {"uni": 1.0, "dis": 1.0, "uni5px": 5.0}
+"""Largest motion along each axis, px, of the kinds that are windows."""
 LARGER = 1.05
 """The part that holds the centre is larger than the other by at least this factor."""
+
+
+def draw_window(kind: Kind, random: Random, size: int) -> Fields:
+    """Motion of windows of a kind that `WINDOWS_PX` names, `size` px a side, one for each sample of `random`."""
+    return (draw_cut if kind == "dis" else draw_uniform)(random, size, WINDOWS_PX[kind])
 
 
 def draw_uniform(random: Random, size: int, largest_px: float) -> Fields:
@@ -30,7 +40,7 @@ def draw_cut(random: Random, size: int, largest_px: float) -> Fields:
     """
     angle = random.uniform("angle", high=2 * math.pi)
     place = torch.arange(size, device=angle.device) - (size - 1) / 2
-    across = place * _wide(angle.cos()) + place[:, None] * _wide(angle.sin())
+    across = place * wide(angle.cos()) + place[:, None] * wide(angle.sin())
     # the line that leaves a share of the window on its far side: from 1 % to what still makes the other part larger
     share = random.uniform("share", low=0.01, high=1 / (1 + LARGER))
     ranked = across.flatten(1).sort(1, descending=True).values
@@ -44,7 +54,3 @@ def draw_cut(random: Random, size: int, largest_px: float) -> Fields:
     )
     flow = torch.where(far[:, None], far_shift, near_shift)
     return Fields(flow, beside(far))
-
-
-def _wide(values: Tensor) -> Tensor:
-    return values[:, None, None]
