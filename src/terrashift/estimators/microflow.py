@@ -17,9 +17,10 @@ from torch import Tensor
 from ..core.field import Flow
 from ..core.reasons import Reason
 from ..io.weights import Weights, load_weights
+from ..models.estimate import Estimate
 from ..models.layers import pad_to_multiple
-from ..models.microflow import Estimate, MicroFlowOptions, normalise, sample
 from ..models.microflow import MicroFlow as Network
+from ..models.microflow import MicroFlowOptions, normalise, sample
 from ..ops.box import box_sum
 from ..ops.fill import filled
 from .base import Search

@@ -20,6 +20,8 @@ class Weights:
     """What a weight file holds."""
 
     tensors: Mapping[str, Tensor]
+    network: str
+    """Which network: see `models.catalogue`."""
     options: dict[str, Any]
     """The network's options."""
     calibration: dict[str, float]
@@ -51,4 +53,5 @@ def load_weights(name: str) -> Weights:
         raise InputError(f"{path} is no weight file, or a damaged one ({error}): install or copy it again.") from error
     if "options" not in facts:
         raise InputError(f"{path} does not say what network it belongs to: it was not written by TerraShift.")
-    return Weights(tensors, json.loads(facts["options"]), json.loads(facts.get("calibration", "{}")))
+    calibration = json.loads(facts.get("calibration", "{}"))
+    return Weights(tensors, facts.get("network", "microflow"), json.loads(facts["options"]), calibration)

@@ -19,6 +19,7 @@ from torch.nn.functional import conv2d, relu
 
 from ..errors import OptionError
 from ..ops.windows import cut_windows
+from .estimate import Estimate, split
 from .layers import keep_variance, start_at_zero
 from .normalise import standardise_locally
 
@@ -44,6 +45,8 @@ class Cnn4lOptions:
     """Convolutions, 1 to 4."""
     width: int = 64
     """Feature maps of the first layer: 64 as published (64-128-256-256 in all); 32 and 16 are ours."""
+    scale: bool = False
+    """Also tell how far each component may be off (ours)."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.layers <= len(WIDENING) or self.window_px <= 2 * self.layers or self.width < 1:
@@ -69,7 +72,7 @@ class Cnn4l(nn.Module):
         widths = [2, *(options.width * times for times in WIDENING[: options.layers])]
         self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3) for a, b in pairwise(widths))
         self.join = nn.Conv2d(widths[-1], JOINED, options.window_px - 2 * options.layers)
-        self.head = nn.Conv2d(JOINED, 2, 1)
+        self.head = nn.Conv2d(JOINED, 4 if options.scale else 2, 1)
         keep_variance(self, slope=0.0)
         start_at_zero(self.head)
 
@@ -79,11 +82,9 @@ class Cnn4l(nn.Module):
         Args:
             windows: (before, after), of `window_px`, cut from prepared images.
         """
-        return self.dense(windows)[:, :, 0, 0]
+        return self.dense(windows).flow[:, :, 0, 0]
 
-    def dense(
-        self, pair: Float[Tensor, "batch 2 height width"], step: int = 1
-    ) -> Float[Tensor, "batch 2 rows columns"]:
+    def dense(self, pair: Float[Tensor, "batch 2 height width"], step: int = 1) -> Estimate:
         """The shift of every `step`-th window that lies inside the images.
 
         Result (i, j) is that of the window whose first pixel is (step*i, step*j), which is said to lie at its sample
@@ -100,7 +101,7 @@ class Cnn4l(nn.Module):
         for convolution in self.convolutions:
             x = relu(convolution(x))  # b 64; 128; 256; 256, 2 px less each time
         x = relu(conv2d(x, self.join.weight, self.join.bias, stride=step))  # b 64 rows columns
-        return self.head(x).float()  # b 2 rows columns
+        return split(self.head(x))  # b 2 rows columns
 
     def multiply_adds(self, height: int, width: int, step: int = 1) -> int:
         """What `dense` takes on one image of this size."""
@@ -139,7 +140,7 @@ def two_steps(
     before: Float[Tensor, "batch 1 height width"],
     after: Float[Tensor, "batch 1 height width"],
     step: int = 1,
-) -> Float[Tensor, "batch 2 rows columns"]:
+) -> Estimate:
     """Motion of several pixels: the coarse network's answer, rounded, moves the window in which the fine one looks.
 
     Result (i, j) lies at pixel (step*i + m, step*j + m), m being the coarse window's side // 2.
@@ -155,7 +156,7 @@ def two_steps(
     if wide < narrow:
         raise OptionError(f"the coarse network has windows of {wide} px, the fine one of {narrow}: swap them.")
     pair = torch.cat([prepare(before, wide), prepare(after, wide)], 1)
-    offsets = coarse.dense(pair, step).round().long()
+    offsets = coarse.dense(pair, step).flow.round().long()
     first = wide // 2 - narrow // 2
     return recentred(fine, torch.cat([prepare(before, narrow), prepare(after, narrow)], 1), offsets, first, step)
 
@@ -166,7 +167,7 @@ def recentred(
     offsets: Int[Tensor, "batch 2 rows columns"],
     first: int = 0,
     step: int = 1,
-) -> Float[Tensor, "batch 2 rows columns"]:
+) -> Estimate:
     """Whole-pixel offset of every window, and the shift that is left after it, added up.
 
     Result (i, j) compares the window of `before` whose first pixel is (first + step*i, first + step*j) with that of
@@ -182,12 +183,12 @@ def recentred(
     x = torch.minimum(torch.maximum(offsets[:, 0], -columns), width - side - columns)
     y = torch.minimum(torch.maximum(offsets[:, 1], -rows[:, None]), height - side - rows[:, None])
     offsets = torch.stack([x, y], 1)
-    rest = torch.zeros_like(offsets, dtype=torch.float32)
+    rest = offsets.new_zeros(len(offsets), 4, *offsets.shape[2:], dtype=torch.float32)
     for number, images in enumerate(pair):
         for offset in offsets[number].flatten(1).unique(dim=1).T:
             here = (offsets[number] == offset[:, None, None]).all(0)
             rest[number][:, here] = _at_one_offset(network, images, here, offset, (first, step))
-    return offsets + rest
+    return Estimate(offsets + rest[:, :2], rest[:, 2:])
 
 
 def _at_one_offset(
@@ -196,8 +197,11 @@ def _at_one_offset(
     here: Bool[Tensor, "rows columns"],
     offset: Int[Tensor, " 2"],
     lattice: tuple[int, int],
-) -> Float[Tensor, "2 places"]:
-    """Shift of the windows `here`, which share an offset: all at once if they lie together, one by one if scattered."""
+) -> Float[Tensor, "4 places"]:
+    """Shift and log-scale of the windows `here`, which share an offset.
+
+    All at once if they lie together, one by one if scattered.
+    """
     first, step = lattice
     side = network.options.window_px
     row, column = here.nonzero(as_tuple=True)
@@ -209,9 +213,10 @@ def _at_one_offset(
         up, start = first + step * top, first + step * left
         before = images[0, up : up + height, start : start + width]
         after = images[1, up + y : up + y + height, start + x : start + x + width]
-        found = network.dense(torch.stack([before, after])[None], step)[0]
+        found = torch.cat(network.dense(torch.stack([before, after])[None], step), 1)[0]
         return found[:, row - top, column - left]
     centre_row, centre_column = first + step * row + side // 2, first + step * column + side // 2
     before = cut_windows(images[0], centre_row, centre_column, side)
     after = cut_windows(images[1], centre_row + y, centre_column + x, side)
-    return torch.cat([network(part) for part in torch.stack([before, after], 1).split(TOGETHER)]).T
+    parts = [torch.cat(network.dense(part), 1) for part in torch.stack([before, after], 1).split(TOGETHER)]
+    return torch.cat(parts)[:, :, 0, 0].T

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import OptionError
+from .equations import EQUATIONS, equations
+from .estimate import Estimate, split
 from .layers import keep_variance, pad_to_multiple, start_at_zero
 
 SLOPE = 0.1
@@ -33,6 +36,11 @@ class GeoFlowNetOptions:
 
     width: float | int = 1.0
     """Share of the published feature maps; 7/16 makes 7.3 million weights, 14 MiB in float16."""
+    inputs: Literal["images", "equations"] = "images"
+    """What the first layer sees: the two images as published, or what the least-squares flow is made of too (ours: it
+    learns many times faster)."""
+    scale: bool = False
+    """Also tell how far each component may be off (ours)."""
 
     def __post_init__(self) -> None:
         if round(64 * self.width) < 1:
@@ -50,7 +58,8 @@ class GeoFlowNet(nn.Module):
         super().__init__()
         self.options = options
         n64, n128, n256, n512, n1024 = (options.maps(n) for n in (64, 128, 256, 512, 1024))
-        self.full = nn.Sequential(_convolution(2, n64), _convolution(n64, n128))
+        seen_bands, told_bands = EQUATIONS if options.inputs == "equations" else 2, 4 if options.scale else 2
+        self.full = nn.Sequential(_convolution(seen_bands, n64), _convolution(n64, n128))
         seen = (n128, n256, n512, n512, n1024)  # at 1, 1/2, 1/4, 1/8, 1/16
         self.down = nn.ModuleList(nn.Sequential(_convolution(a, b, 2), _convolution(b, b)) for a, b in pairwise(seen))
         rising = (n512, n256, n128, n64)  # at 1/8, 1/4, 1/2, 1
@@ -59,7 +68,7 @@ class GeoFlowNet(nn.Module):
             nn.Sequential(nn.ConvTranspose2d(a, b, 4, 2, 1), nn.LeakyReLU(SLOPE))
             for a, b in zip(joined, rising, strict=False)
         )
-        self.heads = nn.ModuleList(nn.Conv2d(maps, 2, 3, padding=1) for maps in joined)
+        self.heads = nn.ModuleList(nn.Conv2d(maps, told_bands, 3, padding=1) for maps in joined)
         self.up_flow = nn.ModuleList(nn.ConvTranspose2d(2, 2, 4, 2, 1, bias=False) for _ in rising)
         keep_variance(self, SLOPE)
         for head in self.heads:
@@ -68,26 +77,27 @@ class GeoFlowNet(nn.Module):
 
     def forward(
         self, before: Float[Tensor, "batch 1 height width"], after: Float[Tensor, "batch 1 height width"]
-    ) -> list[Float[Tensor, "batch 2 _ _"]]:
-        """Flow at 1/16, 1/8, 1/4, 1/2 and 1 of the resolution, (x right, y down), in full-size pixels at every scale.
+    ) -> list[Estimate]:
+        """Motion at 1/16, 1/8, 1/4, 1/2 and 1 of the resolution, (x right, y down), in full-size pixels at every scale.
 
         Images are normalised and without NaN. Those whose sides are no multiples of 16 px are continued by their last
-        row and column; the last flow is cut back to their size, coarser ones hold the continuation.
+        row and column; the last answer is cut back to their size, coarser ones hold the continuation.
         """
         height, width = before.shape[-2:]
-        x = self.full(pad_to_multiple(torch.cat([before, after], 1), COARSEST))  # b 128 h w
+        before, after = (pad_to_multiple(image, COARSEST) for image in (before, after))
+        given = equations(before, after) if self.options.inputs == "equations" else torch.cat([before, after], 1)
+        x = self.full(given)  # b 128 h w
         seen = [x]
         for stage in self.down:
             seen.append(stage(seen[-1]))  # b 256 h/2; 512 h/4; 512 h/8; 1024 h/16
         x = seen.pop()
-        flows = [self.heads[0](x)]  # b 2 h/16 w/16
+        told = [self.heads[0](x)]  # b 2 h/16 w/16
         for up, up_flow, head in zip(self.up, self.up_flow, self.heads[1:], strict=True):
             skip = seen.pop()
-            x = torch.cat([skip, up(x), up_flow(flows[-1])], 1)  # b 512+512+2 h/8; 770 h/4; 386 h/2; 194 h
-            flows.append(head(x))  # b 2
-        flows = [flow.float() for flow in flows]
-        flows[-1] = flows[-1][..., :height, :width]
-        return flows
+            x = torch.cat([skip, up(x), up_flow(told[-1][:, :2])], 1)  # b 512+512+2 h/8; 770 h/4; 386 h/2; 194 h
+            told.append(head(x))  # b 2
+        told[-1] = told[-1][..., :height, :width]
+        return [split(bands) for bands in told]
 
 
 def _convolution(inner: int, outer: int, stride: int = 1) -> nn.Sequential:

@@ -7,25 +7,22 @@ their own, `after` always resampled from the original, every image normalised by
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import OptionError
+from .estimate import Estimate
 from .geoflownet import GeoFlowNet, GeoFlowNetOptions
 from .layers import sample
-from .normalise import min_max, standardise
-
-PUBLISHED = GeoFlowNetOptions()
-NORMALISATIONS = {"min-max": min_max, "mean-deviation": standardise}
+from .normalise import NORMALISATIONS, Normalisation
 
 
 @dataclass(frozen=True, slots=True)
 class IterativeOptions:
-    """How the passes go on.
+    """How the passes go on, and what each is made by.
 
     Raises:
         OptionError: for fewer passes than one.
@@ -34,9 +31,10 @@ class IterativeOptions:
     passes: int = 3
     shared: bool = False
     """One set of weights for all passes, which may then be more at measuring than at training."""
-    normalisation: Literal["min-max", "mean-deviation"] = "min-max"
+    normalisation: Normalisation = "min-max"
     through_warp: bool = False
     """Let a pass learn from the errors of later ones, through the warp; else each learns from its own (ours)."""
+    backbone: GeoFlowNetOptions = field(default_factory=GeoFlowNetOptions)
 
     def __post_init__(self) -> None:
         if self.passes < 1:
@@ -47,7 +45,7 @@ class IterativeRefinement(nn.Module):
     """Passes of pair networks over two images.
 
     A pair network takes (before, after warped so far), each (batch, 1, height, width) and normalised, and gives a list
-    of flows whose last is at full resolution, (x right, y down) px: see `GeoFlowNet`.
+    of estimates whose last is at full resolution: see `GeoFlowNet`.
     """
 
     def __init__(self, networks: Sequence[nn.Module], options: IterativeOptions = IterativeOptions()) -> None:
@@ -69,8 +67,8 @@ class IterativeRefinement(nn.Module):
         after: Float[Tensor, "batch 1 height width"],
         passes: int | None = None,
         start: Float[Tensor, "batch 2 height width"] | None = None,
-    ) -> list[Float[Tensor, "batch 2 height width"]]:
-        """The flow after every pass, (x right, y down) px; images of any brightness and contrast, without NaN.
+    ) -> list[Estimate]:
+        """The flow after every pass; images of any brightness and contrast, without NaN.
 
         Args:
             passes: another number than the options'.
@@ -86,24 +84,23 @@ class IterativeRefinement(nn.Module):
         count, _, height, width = before.shape
         flow = torch.zeros(count, 2, height, width, device=before.device) if start is None else start
         fixed, moved = normalise(before), after
-        flows = []
+        estimates = []
         for number in range(passes):
             # a pass answers for its own step only: what it starts from is given
             given = flow if self.options.through_warp else flow.detach()
             if number or start is not None:
                 moved = sample(after, given)
             network = self.networks[0 if self.options.shared else number]
-            flow = given + network(fixed, normalise(moved))[-1]  # b 2 h w
-            flows.append(flow)
-        return flows
+            found = network(fixed, normalise(moved))[-1]
+            flow = given + found.flow  # b 2 h w
+            estimates.append(Estimate(flow, found.log_scale))
+        return estimates
 
 
-def published_microflow(
-    options: IterativeOptions = IterativeOptions(), backbone: GeoFlowNetOptions = PUBLISHED
-) -> IterativeRefinement:
+def published_microflow(options: IterativeOptions = IterativeOptions()) -> IterativeRefinement:
     """MicroFlow as published: GeoFlowNets with separate weights; 114 million of them and 5.7 MFLOP per pixel in all.
 
     A backbone of width 1/4 makes 7.2 million weights in three passes, 13.7 MiB in float16.
     """
-    networks = [GeoFlowNet(backbone) for _ in range(1 if options.shared else options.passes)]
+    networks = [GeoFlowNet(options.backbone) for _ in range(1 if options.shared else options.passes)]
     return IterativeRefinement(networks, options)

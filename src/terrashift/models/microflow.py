@@ -8,14 +8,15 @@ how far to pool them, and keeps a memory between the passes (as in Teed & Deng 2
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate, leaky_relu, pad, pixel_shuffle, pixel_unshuffle
 
-EQUATIONS = 8
+from .equations import EQUATIONS, equations
+from .estimate import Estimate
+
 STATISTICS_PX = 4
 """Local mean and deviation are taken on a grid this much coarser."""
 LARGEST = 4.0
@@ -33,15 +34,6 @@ class MicroFlowOptions:
     fine: int = 32
     """Feature maps at half the resolution."""
     passes: int = 3
-
-
-class Estimate(NamedTuple):
-    """What one pass ends in."""
-
-    flow: Float[Tensor, "batch 2 height width"]
-    """(x right, y down) px."""
-    log_scale: Float[Tensor, "batch 2 height width"]
-    """Natural logarithm of the Laplace scale of each component's error, px."""
 
 
 class MicroFlow(nn.Module):
@@ -126,18 +118,6 @@ class _Twice(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return leaky_relu(self.second(leaky_relu(self.first(x), 0.1)), 0.1)
-
-
-def equations(
-    before: Float[Tensor, "batch 1 height width"], after: Float[Tensor, "batch 1 height width"]
-) -> Float[Tensor, "batch 8 height width"]:
-    """Both images, their difference, and the products of gradients that the least-squares flow is made of."""
-    mean = (before + after) / 2
-    wide = pad(mean, (1, 1, 1, 1), mode="replicate")
-    right = (wide[:, :, 1:-1, 2:] - wide[:, :, 1:-1, :-2]) / 2
-    down = (wide[:, :, 2:, 1:-1] - wide[:, :, :-2, 1:-1]) / 2
-    rest = before - after
-    return torch.cat([before, after, rest, right * rest, down * rest, right * right, down * down, right * down], 1)
 
 
 def normalise(image: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 1 height width"]:

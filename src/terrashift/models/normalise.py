@@ -5,7 +5,8 @@ NaN is left out of every statistic and stays NaN; `fill_gaps` then gives network
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -74,6 +75,15 @@ def standardise_locally(
     flat = (centred - mean) / (variance + floor).sqrt().clamp_min(torch.finfo(image.dtype).tiny)
     flat = flat if largest is None else flat.clamp(-largest, largest)
     return torch.where(valid, flat, torch.nan)
+
+
+Normalisation = Literal["min-max", "mean-deviation", "local"]
+NORMALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "min-max": min_max,
+    "mean-deviation": standardise,
+    "local": standardise_locally,
+}
+"""By name: the first two are published, and depend on the whole image; the third is ours."""
 
 
 def fill_gaps(image: Images, around_px: int = 33) -> Filled:

@@ -16,7 +16,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, gelu, grid_sample, logsigmoid, relu
 
-from .layers import convex_upsample, full_precision, pad_to_multiple, start_at_zero
+from .estimate import Estimate
+from .layers import convex_upsample, full_precision, pad_to_multiple, sample, start_at_zero
+from .normalise import NORMALISATIONS, Normalisation
 
 CELL = 8
 """Pixels of the image along a side of a feature's cell."""
@@ -41,6 +43,9 @@ class SeaRaftOptions:
     updates: int = 2
     """ConvNeXt blocks."""
     iterations: int = 4
+    normalisation: Normalisation = "mean-deviation"
+    fixed_px: float = 1.0
+    """Scale of the ordinary distribution of errors: 1 px as published, less for motions below a pixel (ours)."""
 
 
 SMALL = SeaRaftOptions(blocks=(2, 2, 2), maps=(56, 112, 224), hidden=112)
@@ -81,13 +86,20 @@ class SeaRaft(nn.Module):
         before: Float[Tensor, "batch 1 height width"],
         after: Float[Tensor, "batch 1 height width"],
         iterations: int | None = None,
+        start: Float[Tensor, "batch 2 height width"] | None = None,
     ) -> list[SeaRaftEstimate]:
         """The starting flow, regressed from the two images alone, then that of every iteration.
 
-        Images are standardised and without NaN. They are continued by their last row and column to multiples of 8 px,
-        and to 64 at least. Memory goes with the square of the area: the correlations of a 256 x 256 px pair take
-        5.3 MiB, of a 1024 x 1024 px pair 1.3 GiB.
+        Images of any brightness and contrast, without NaN. They are continued by their last row and column to multiples
+        of 8 px, and to 64 at least. Memory goes with the square of the area: the correlations of a 256 x 256 px pair
+        take 5.3 MiB, of a 1024 x 1024 px pair 1.3 GiB.
+
+        Args:
+            iterations: another number than the options'.
+            start: a first idea of the flow, (x right, y down) px: what is left after it is looked for.
         """
+        normalise = NORMALISATIONS[self.options.normalisation]
+        before, after = normalise(before), normalise(after if start is None else sample(after, start))
         height, width = before.shape[-2:]
         least = CELL * 2 ** (LEVELS - 1)
         before, after = (pad_to_multiple(image, CELL, least) for image in (before, after))
@@ -106,7 +118,7 @@ class SeaRaft(nn.Module):
             estimate = self.flow_head(state).float()
             flow = flow + estimate[:, :2]
             estimates.append(self._full_size(flow, estimate[:, 2:], state, (height, width)))
-        return estimates
+        return estimates if start is None else [e._replace(flow=e.flow + start) for e in estimates]
 
     def _full_size(self, flow: Tensor, mixture: Tensor, state: Tensor, shape: tuple[int, int]) -> SeaRaftEstimate:
         logits = self.upsample_head(state)  # b 576 h/8 w/8
@@ -228,6 +240,14 @@ def look_up(
         found = grid_sample(volume, at, align_corners=False)  # places 1 9 9
         looks.append(found.reshape(count, rows, columns, -1))
     return torch.cat(looks, -1).permute(0, 3, 1, 2)  # b 324 rows columns
+
+
+def as_laplace(estimate: SeaRaftEstimate, fixed_px: float) -> Estimate:
+    """The estimate with a single Laplace distribution of the same mean absolute error."""
+    ordinary = estimate.ordinary.sigmoid()
+    beta = estimate.log_scale.clamp(0, LARGEST_LOG_SCALE)
+    log_scale = (ordinary + (1 - ordinary) * beta.exp()).log() + math.log(fixed_px)
+    return Estimate(estimate.flow, log_scale.expand_as(estimate.flow))
 
 
 def mixture_loss(

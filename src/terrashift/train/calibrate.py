@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..models.microflow import Estimate
+from ..models.estimate import Estimate
 from .validate import BORDER_PX, Validation
 
 ROUNDS = 60

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from ..models.microflow import Estimate
+from ..models.estimate import Estimate
 
 LEAST_LOG, MOST_LOG = -6.0, 3.0
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-import types
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import yaml
 
-from ..errors import InputError, OptionError
+from ..core.settings import build
+from ..errors import InputError
 from ..models.microflow import MicroFlowOptions
 from ..simulate.stream import StreamOptions
 from .losses import LossOptions
@@ -68,43 +66,3 @@ def load_recipe(path: str | Path) -> TrainRecipe:
     if not isinstance(found, dict):
         raise InputError(f"{path} holds no settings: give it lines such as `steps: 10000`.")
     return build(TrainRecipe, found, "")
-
-
-def build(kind: Any, value: Any, where: str) -> Any:
-    """A frozen dataclass (or plain value) of type `kind` from what YAML holds."""
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise OptionError(f"{where or 'the recipe'} holds {value!r}: it takes settings by name.")
-        hints = get_type_hints(kind)
-        unknown = set(value) - set(hints)
-        if unknown:
-            raise OptionError(f"unknown {where or 'setting'} {sorted(unknown)}: {', '.join(sorted(hints))} are known.")
-        return kind(
-            **{  # pyright: ignore[reportCallIssue]
-                key: build(hints[key], one, f"{where}.{key}".lstrip(".")) for key, one in value.items()
-            }
-        )
-    if get_origin(kind) is tuple and isinstance(value, list | tuple):
-        parts = get_args(kind)
-        if Ellipsis in parts:
-            parts = (parts[0],) * len(value)
-        if len(parts) != len(value):
-            raise OptionError(f"{where} holds {len(value)} values: it takes {len(parts)}.")
-        return tuple(build(part, one, where) for part, one in zip(parts, value, strict=True))
-    return _plain(kind, value, where)
-
-
-def _plain(kind: Any, value: Any, where: str) -> Any:
-    if get_origin(kind) in (Union, types.UnionType):
-        kinds = get_args(kind)
-    elif get_origin(kind) is not None:  # Literal
-        if value not in get_args(kind):
-            raise OptionError(f"{where} is {value!r}: it takes one of {', '.join(map(str, get_args(kind)))}.")
-        return value
-    else:
-        kinds = (kind,)
-    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-        raise OptionError(f"{where} is {value!r}: it takes {' or '.join(k.__name__ for k in kinds)}.")
-    return value

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..models.microflow import Estimate
+from ..models.estimate import Estimate
 from ..simulate.archive import Archive
 from ..simulate.fields import FieldOptions
 from ..simulate.stream import Batch, Stream, StreamOptions

@@ -8,6 +8,7 @@ import torch
 from terrashift.errors import OptionError
 from terrashift.models.cnn4l import CNN3L_5PX, Cnn4l, Cnn4lOptions, margins, prepare, recentred, two_steps
 from terrashift.models.counting import cost, count_weights
+from terrashift.models.estimate import split
 from terrashift.models.layers import sample
 
 NARROW = Cnn4lOptions(window_px=16, layers=4, width=4)
@@ -42,7 +43,7 @@ def test_an_untrained_network_finds_no_motion():
 def test_the_whole_image_gives_what_its_windows_give(side, layers, step):
     network = awake(Cnn4lOptions(side, layers, width=4))
     pair = prepare(torch.cat([ground(1, 37, 46), ground(1, 37, 46, seed=1)], 1), side)
-    dense = network.dense(pair, step)
+    dense = network.dense(pair, step).flow
     rows, columns = (37 - side) // step + 1, (46 - side) // step + 1
     alone = network(windows_of(pair, side, step)).T.reshape(1, 2, rows, columns)
     assert dense.shape == (1, 2, rows, columns)
@@ -53,7 +54,7 @@ def test_the_whole_image_gives_what_its_windows_give(side, layers, step):
 def test_a_step_takes_every_so_manieth_answer():
     network = awake(NARROW)
     pair = torch.randn(2, 2, 40, 33)
-    assert torch.allclose(network.dense(pair, 4), network.dense(pair)[..., ::4, ::4], atol=2e-6)
+    assert torch.allclose(network.dense(pair, 4).flow, network.dense(pair).flow[..., ::4, ::4], atol=2e-6)
 
 
 def test_a_window_cut_from_a_crop_is_prepared_like_the_whole_image():
@@ -107,7 +108,7 @@ def test_windows_are_moved_as_a_whole_and_their_offset_is_added(kind, first, ste
         offsets[:] = torch.tensor([3, -2])[:, None, None]
         offsets[..., columns // 2 :] = torch.tensor([-1, 4])[:, None, None]
     with torch.no_grad():
-        found = recentred(network, pair, offsets, first, step)
+        found = recentred(network, pair, offsets, first, step).flow
         assert torch.allclose(found, naive_recentred(network, pair, offsets, first, step), atol=2e-6)
 
 
@@ -116,10 +117,10 @@ def test_two_steps_find_whole_pixels_first():
     coarse, fine = Cnn4l(Cnn4lOptions(16, 1, width=4)), awake(Cnn4lOptions(8, 2, width=4))
     coarse.head.bias.data = torch.tensor([2.6, -1.7])
     before, after = ground(1, 40, 52), ground(1, 40, 52, seed=1)
-    found = two_steps(coarse, fine, before, after, step=2)
+    found = two_steps(coarse, fine, before, after, step=2).flow
     assert found.shape == (1, 2, 13, 19)
     pair = torch.cat([prepare(before, 8), prepare(after, 8).roll((2, -3), (2, 3))], 1)
-    alone = fine.dense(pair, 1)[..., 4:, 4:][..., :26:2, :38:2]  # the window of 8 px in the middle of that of 16
+    alone = fine.dense(pair, 1).flow[..., 4:, 4:][..., :26:2, :38:2]  # the window of 8 px in the middle of that of 16
     inner = (slice(None), slice(None), slice(1, None), slice(0, -2))
     expected = alone + torch.tensor([3.0, -2.0])[:, None, None]
     assert torch.allclose(found[inner], expected[inner], atol=2e-6)
@@ -137,9 +138,9 @@ def test_two_steps_learnt_by_heart_find_a_shift_of_several_pixels():
             weights = weights / weights.sum((-1, -2), keepdim=True).clamp_min(1e-6)
             place = torch.arange(side, dtype=torch.float32)
             x, y = (weights * place).sum((-1, -2)), (weights * place[:, None]).sum((-1, -2))
-            return torch.stack([x[:, 1] - x[:, 0], y[:, 1] - y[:, 0]], 1)
+            return split(torch.stack([x[:, 1] - x[:, 0], y[:, 1] - y[:, 0]], 1))
 
-    found = two_steps(Centroid(Cnn4lOptions(16, 1, 4)), Centroid(Cnn4lOptions(8, 1, 4)), before, after)
+    found = two_steps(Centroid(Cnn4lOptions(16, 1, 4)), Centroid(Cnn4lOptions(8, 1, 4)), before, after).flow
     assert torch.allclose(found[0, :, 12, 12], torch.tensor([4.0, -3.0]), atol=0.3)  # the pixel (20, 20)
 
 
@@ -216,9 +217,9 @@ def test_windows_of_a_batch_do_not_know_of_each_other():
 def test_lower_precision_gives_nearly_the_same(dtype):
     network, pair = awake(NARROW), torch.randn(1, 2, 30, 37)
     with torch.no_grad():
-        full = network.dense(pair)
+        full = network.dense(pair).flow
         with torch.autocast("cpu", dtype):
-            low = network.dense(pair)
+            low = network.dense(pair).flow
     assert low.dtype == torch.float32
     assert (low - full).abs().max() < 0.05 * full.abs().max()
 
@@ -226,6 +227,8 @@ def test_lower_precision_gives_nearly_the_same(dtype):
 def test_the_order_of_values_in_memory_does_not_matter():
     network, pair = awake(NARROW), torch.randn(2, 2, 30, 37)
     with torch.no_grad():
-        plain = network.dense(pair)
-        other = network.to(memory_format=torch.channels_last).dense(pair.contiguous(memory_format=torch.channels_last))
+        plain = network.dense(pair).flow
+        other = (
+            network.to(memory_format=torch.channels_last).dense(pair.contiguous(memory_format=torch.channels_last)).flow
+        )
     assert torch.allclose(plain, other, atol=2e-6)

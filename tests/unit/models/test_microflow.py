@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from terrashift.models.microflow import MicroFlow, MicroFlowOptions, equations, normalise, sample
+from terrashift.models.equations import equations
+from terrashift.models.microflow import MicroFlow, MicroFlowOptions, normalise, sample
 from terrashift.ops.warp import warp
 
 SMALL = MicroFlowOptions(channels=(8, 12, 16, 24), fine=8)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from terrashift.models.microflow import Estimate
+from terrashift.models.estimate import Estimate
 from terrashift.train.losses import LossOptions, near, sequence_loss
 
 PLAIN = LossOptions(fault=0.0, scale=0.0, even=1e9)

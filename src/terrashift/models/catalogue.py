@@ -1,0 +1,53 @@
+"""Every network by name, to be built from its options: what training writes beside weights, and measuring reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import nn
+
+from ..core.settings import build
+from ..errors import OptionError
+from .cnn4l import Cnn4l, Cnn4lOptions
+from .iterative import IterativeOptions, published_microflow
+from .microflow import MicroFlow, MicroFlowOptions
+from .searaft import SeaRaft, SeaRaftOptions
+
+Kind = Literal["microflow", "cnn4l", "iterative", "searaft"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a network is made."""
+
+    options: type
+    make: Callable[[Any], nn.Module]
+
+
+PLANS: dict[str, Plan] = {
+    "microflow": Plan(MicroFlowOptions, MicroFlow),
+    "cnn4l": Plan(Cnn4lOptions, Cnn4l),
+    "iterative": Plan(IterativeOptions, published_microflow),  # GeoFlowNet: a single pass
+    "searaft": Plan(SeaRaftOptions, SeaRaft),
+}
+
+
+def options_of(kind: str, values: Mapping[str, Any]) -> Any:
+    """The options of a network from plain values; what they do not name keeps its default.
+
+    >>> options_of("cnn4l", {"width": 32}).layers
+    4
+
+    Raises:
+        OptionError: where there is no such network or option.
+    """
+    if kind not in PLANS:
+        raise OptionError(f"there is no network {kind!r}: {', '.join(PLANS)} are known.")
+    return build(PLANS[kind].options, dict(values), "model")
+
+
+def make(kind: str, options: Any) -> nn.Module:
+    """A network without training."""
+    return PLANS[kind].make(options)
