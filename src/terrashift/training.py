@@ -23,6 +23,7 @@ def train(words: Sequence[str]) -> int:
     parser.add_argument("recipe", metavar="RECIPE", help="YAML file; see recipes/train")
     parser.add_argument("-o", "--output", required=True, metavar="FOLDER", help="where the run is kept")
     parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ...; auto: cuda where there is one")
+    parser.add_argument("--devices", type=int, default=1, help="GPUs (or CPU processes) that share the work")
     parser.add_argument("--threads", type=int, default=0, help="processor threads to use; 0: all")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after so long, to be gone on with later")
     found = parser.parse_args(list(words))
@@ -33,6 +34,7 @@ def train(words: Sequence[str]) -> int:
     from .train.loop import train as run
     from .train.recipe import load_recipe
     from .train.validate import Score
+    from .train.workers import Workers, run_together
 
     device = found.device if found.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -46,8 +48,16 @@ def train(words: Sequence[str]) -> int:
         for line in _lines(what) if isinstance(what, list) else [_line(what)]:
             tell(line)
 
-    folder = Path(found.output)
-    weights = run(load_recipe(found.recipe), folder, device, show, time.monotonic() + 60 * found.minutes)
+    folder, recipe = Path(found.output), load_recipe(found.recipe)
+    until = time.monotonic() + 60 * found.minutes
+
+    def work(workers: Workers, device: str) -> Path | None:
+        weights = run(recipe, folder, device, show, until, workers)
+        return weights if workers.first else None
+
+    weights = run_together(found.devices, device, work)
+    if weights is None:  # another process tells
+        return 0
     if importlib.util.find_spec("matplotlib"):
         from .plot.training import curves
         from .train.loop import finished

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from .microflow import MicroFlow, MicroFlowOptions
 from .searaft import SeaRaft, SeaRaftOptions
 
 Kind = Literal["microflow", "cnn4l", "iterative", "searaft"]
+Options = MicroFlowOptions | Cnn4lOptions | IterativeOptions | SeaRaftOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ PLANS: dict[str, Plan] = {
 }
 
 
-def options_of(kind: str, values: Mapping[str, Any]) -> Any:
+def options_of(kind: str, values: Any) -> Options:
     """The options of a network from plain values; what they do not name keeps its default.
 
     >>> options_of("cnn4l", {"width": 32}).layers
@@ -45,9 +46,9 @@ def options_of(kind: str, values: Mapping[str, Any]) -> Any:
     """
     if kind not in PLANS:
         raise OptionError(f"there is no network {kind!r}: {', '.join(PLANS)} are known.")
-    return build(PLANS[kind].options, dict(values), "model")
+    return build(PLANS[kind].options, values, "model")
 
 
-def make(kind: str, options: Any) -> nn.Module:
+def make(kind: str, options: Options) -> nn.Module:
     """A network without training."""
     return PLANS[kind].make(options)

@@ -40,6 +40,8 @@ class StreamOptions:
     """rupture: crops with faults; uni, dis, uni5px: windows of Montagnon et al. 2023 (ground motion uniform within
     +-1 px; cut by a line into two parts of different motion; uniform within +-5 px)."""
     size_px: int = 128
+    window_px: int = 0
+    """Side of the windows where the pairs show what surrounds them too; 0: the pairs are the windows."""
     batch: int = 16
     fields: FieldOptions = field(default_factory=FieldOptions)
     one_date_share: float = 0.15
@@ -58,6 +60,11 @@ class StreamOptions:
     def __post_init__(self) -> None:
         if min(self.size_px, self.batch) < 1:
             raise OptionError(f"{self.batch} pairs of {self.size_px} px: take at least one pair of one pixel.")
+        if self.window_px and (not 0 < self.window_px <= self.size_px or (self.size_px - self.window_px) % 2):
+            raise OptionError(
+                f"windows of {self.window_px} px in pairs of {self.size_px} px: they must fit, with as much around "
+                "them on every side."
+            )
 
 
 class Batch(NamedTuple):
@@ -161,7 +168,7 @@ class Stream:
     def _fields(self, random: Random) -> Fields:
         size, farthest = self.options.size_px, float(_farthest(self.options))
         if self.options.kind != "rupture":
-            return draw_window(self.options.kind, random, size)
+            return draw_window(self.options.kind, random, size, self.options.window_px)
         drawn = draw_fields(random, size, self.options.fields)
         most = drawn.flow.abs().amax((1, 2, 3), keepdim=True)
         # faults that add up may move more than the margin allows

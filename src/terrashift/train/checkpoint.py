@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..errors import InputError
+from ..models.iterative import IterativeRefinement, for_passes
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -33,6 +36,24 @@ def load(path: Path, device: str) -> dict[str, Any]:
         raise InputError(f"{path} is no checkpoint, or a damaged one ({error}): remove it to start anew.") from error
 
 
+def begin(net: nn.Module, path: Path) -> None:
+    """Give a network the weights of a file; passes with weights of their own may all begin as a single one.
+
+    Raises:
+        InputError: where the file is missing or damaged, or belongs to another network.
+    """
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"start_from: {path} is no weight file, or a damaged one ({error}).") from error
+    if isinstance(net, IterativeRefinement):
+        weights = for_passes(weights, len(net.networks))
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(f"start_from: {path} belongs to a network of other options: {error}") from error
+
+
 class Average:
     """Running average of a network's weights (Polyak & Juditsky 1992), quick to follow at first."""
 
@@ -45,7 +66,10 @@ class Average:
         """Take in the weights after step number `step`."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, value in net.state_dict().items():
-            self.weights[name].lerp_(value, 1 - decay)
+            if value.is_floating_point():
+                self.weights[name].lerp_(value, 1 - decay)
+            else:  # counts
+                self.weights[name].copy_(value)
 
     def restore(self, weights: Mapping[str, Tensor]) -> None:
         """Go on from a stored average."""

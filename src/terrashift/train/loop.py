@@ -11,20 +11,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import InputError, OptionError
-from ..models.microflow import Estimate, MicroFlow
+from ..models.catalogue import make
+from ..models.estimate import Estimate
 from ..simulate.archive import Archive
 from ..simulate.stream import Stream
 from .calibrate import calibrate, coverage, errors_of
-from .checkpoint import Average, load, save
-from .losses import sequence_loss
-from .recipe import TrainRecipe, build
+from .checkpoint import Average, begin, load, save
+from .pupils import Lesson, answer, learn
+from .recipe import TrainRecipe, recipe_of
 from .validate import Score, Validation
+from .workers import ALONE, Workers
 
 LOOK_EVERY = 50
+FREE = ("steps", "imagery", "validation", "save_seconds", "validate_every", "validation_pairs", "validation_px",
+        "calibrate_on", "start_from")  # fmt: skip
+"""What may change between the parts of a run."""
 
 
 class Progress(NamedTuple):
@@ -47,6 +52,7 @@ def train(
     device: str = "cpu",
     tell: Callable[[Progress | list[Score]], None] = lambda _: None,
     until: float = math.inf,
+    workers: Workers = ALONE,
 ) -> Path:
     """Train, or go on with, the run in `folder`; returns the file of its averaged weights.
 
@@ -58,23 +64,29 @@ def train(
         folder: where all goes.
         device: `cpu`, `cuda`, ...
         tell: called with progress and scores.
-        until: time (as of `time.monotonic`) at which to save and stop.
+        until: time (as of `time.monotonic`) at which to save and stop, after a step at least.
+        workers: the processes that share the run; each batch is cut into as many parts.
 
     Raises:
         InputError: archives that cannot be read or share a place, or a checkpoint of another recipe.
+        OptionError: a batch that cannot be shared evenly.
     """
+    if recipe.stream.batch % workers.count:
+        raise OptionError(f"batches of {recipe.stream.batch} pairs for {workers.count} devices: take a multiple.")
     folder.mkdir(parents=True, exist_ok=True)
-    run = _Run(recipe, folder, device)
+    run = _Run(recipe, folder, device, workers)
     imagery, held_out = _archives(recipe)
     stream, growing = _streams(recipe, imagery, device)
-    validation = held_out and Validation(held_out, recipe.validation_pairs, recipe.stream.size_px, device)
+    judged = held_out if workers.first else None
+    validation = judged and Validation(judged, recipe.validation_pairs, recipe.validation_px, device)
     saved = time.monotonic()
-    looks: list[tuple[float, float, float]] = []
-    while run.step < recipe.steps and time.monotonic() < until:
+    looks: list[Lesson] = []
+    late = False
+    while run.step < recipe.steps and not late:
         source = growing[run.step * len(growing) // recipe.grow] if run.step < recipe.grow else stream
         looks.append(run.learn(source))
         if run.step % LOOK_EVERY == 0:
-            loss, error, still = (sum(part) / len(looks) for part in zip(*looks, strict=True))
+            loss, error, still = (float(torch.stack(part).mean()) for part in zip(*looks, strict=True))
             looks.clear()
             run.note(Progress(run.step, recipe.steps, loss, error, still, run.seconds), tell)
         if validation and run.step % recipe.validate_every == 0:
@@ -82,6 +94,7 @@ def train(
         if time.monotonic() - saved > recipe.save_seconds:
             run.save()
             saved = time.monotonic()
+        late = workers.any(time.monotonic() >= until)  # looked at last: every call gets somewhere
     run.save(validation if run.step >= recipe.steps else None)
     return run.weights
 
@@ -89,20 +102,17 @@ def train(
 class _Run:
     """The moving parts of a run: network, optimiser, average, step."""
 
-    def __init__(self, recipe: TrainRecipe, folder: Path, device: str) -> None:
-        self.recipe, self.folder, self.device = recipe, folder, device
+    def __init__(self, recipe: TrainRecipe, folder: Path, device: str, workers: Workers) -> None:
+        self.recipe, self.folder, self.device, self.workers = recipe, folder, device, workers
         self.weights = folder / f"{recipe.name}.safetensors"
         self.checkpoint = folder / "checkpoint.pt"
         torch.manual_seed(recipe.seed)
-        self.net = MicroFlow(recipe.model)
+        self.net = make(recipe.network, recipe.model)
         if recipe.start_from:
-            self.net.load_state_dict(load_file(recipe.start_from))
+            begin(self.net, Path(recipe.start_from))
         self.net = self.net.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.average = Average(self.net, recipe.average)
-        decayed = [p for p in self.net.parameters() if p.ndim > 1]
-        rest = [p for p in self.net.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, recipe.learning_rate)
+        self.optimiser = _optimiser(recipe, self.net)
         self.step, self.earlier, self.began = 0, 0.0, time.monotonic()
         if self.checkpoint.exists():
             self._resume()
@@ -112,38 +122,40 @@ class _Run:
         """Spent on this run so far."""
         return self.earlier + time.monotonic() - self.began
 
-    def learn(self, stream: Stream) -> tuple[float, float, float]:
-        """One step; returns loss, endpoint error of the last pass, and that of no motion."""
+    def learn(self, stream: Stream) -> Lesson:
+        """One step."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate * _pace(self.recipe, self.step)
-        batch = stream.batch(self.step)
+        count = self.recipe.stream.batch
+        batch = stream.pairs(self.workers.share(range(self.step * count, (self.step + 1) * count)))
+        self.net.train()
         with self._cast():
-            estimates = self.net(batch.before[:, None], batch.after[:, None])
-        loss = sequence_loss(estimates, batch.flow, batch.trace, self.recipe.loss)
+            lesson = learn(self.net, batch, self.recipe.loss)
         self.optimiser.zero_grad()
-        loss.backward()
+        lesson.loss.backward()
+        self.workers.agree(self.net)
         norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
         if torch.isfinite(norm):  # one broken batch must not spoil days of work
             self.optimiser.step()
         self.step += 1
         self.average.update(self.net, self.step)
-        with torch.no_grad():
-            error = (estimates[-1].flow.float() - batch.flow).norm(dim=1).mean()
-            still = (batch.flow - batch.flow.mean((2, 3), keepdim=True)).norm(dim=1).mean()
-        return loss.item(), error.item(), still.item()
+        return Lesson(*(part.detach() for part in lesson))
 
     @torch.no_grad()
     def estimate(self, before: Tensor, after: Tensor) -> Estimate:
         """What the averaged weights find."""
         own = {name: value.clone() for name, value in self.net.state_dict().items()}
         self.net.load_state_dict(self.average.weights)
+        self.net.eval()
         with self._cast():
-            found = self.net(before, after)[-1]
+            found = answer(self.net, before, after)
         self.net.load_state_dict(own)
         return found
 
     def note(self, what: Progress | list[Score], tell: Callable[[Progress | list[Score]], None]) -> None:
         """Tell, and write a line of the log."""
+        if not self.workers.first:
+            return
         line: Any = (
             {"step": self.step, "scores": [s._asdict() for s in what]} if isinstance(what, list) else what._asdict()
         )
@@ -153,6 +165,8 @@ class _Run:
 
     def save(self, validation: Validation | None = None) -> None:
         """Write checkpoint and weights, the latter with a calibrated sigma where there are validation pairs."""
+        if not self.workers.first:
+            return
         state = {
             "recipe": json.dumps(asdict(self.recipe)),
             "step": self.step,
@@ -163,15 +177,25 @@ class _Run:
         }
         save(self.checkpoint, state)
         part = self.weights.with_suffix(".part")
-        halves = {name: value.half().cpu().contiguous() for name, value in self.average.weights.items()}
-        facts = {"options": json.dumps(asdict(self.recipe.model)), "step": str(self.step)}
-        if validation:
-            errors = errors_of(validation, self.estimate)
-            found = calibrate(errors)
-            facts["calibration"] = json.dumps(found._asdict())
-            facts["coverage"] = json.dumps([line._asdict() for line in coverage(errors, found)])
-        save_file(halves, part, facts)
+        halves = {
+            name: (value.half() if value.is_floating_point() else value).cpu().contiguous()
+            for name, value in self.average.weights.items()
+        }
+        facts = {
+            "network": self.recipe.network,
+            "options": json.dumps(asdict(self.recipe.model)),
+            "step": str(self.step),
+        }
+        save_file(halves, part, facts | (self._calibration(validation) if validation else {}))
         part.replace(self.weights)
+
+    def _calibration(self, validation: Validation) -> dict[str, str]:
+        errors = errors_of(validation, self.estimate)
+        kept = self.recipe.calibrate_on or tuple(errors)
+        errors = {name: errors[name] for name in kept}
+        found = calibrate(errors)
+        table = [line._asdict() for line in coverage(errors, found)]
+        return {"calibration": json.dumps(found._asdict()), "coverage": json.dumps(table)}
 
     def _resume(self) -> None:
         state = load(self.checkpoint, self.device)
@@ -188,22 +212,33 @@ class _Run:
         return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.recipe.bfloat16)
 
 
+def _optimiser(recipe: TrainRecipe, net: nn.Module) -> torch.optim.Optimizer:
+    if recipe.optimiser == "adam":
+        return torch.optim.Adam(net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+    decayed = [p for p in net.parameters() if p.ndim > 1]
+    rest = [p for p in net.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, recipe.learning_rate)
+
+
 def _same_run(stored: dict[str, Any], asked: dict[str, Any]) -> bool:
     """Whether a checkpoint's recipe is the one asked for, but for what may change on the way."""
-    free = ("steps", "imagery", "validation", "save_seconds", "validate_every", "validation_pairs", "start_from")
     try:
         # a setting that is younger than the checkpoint had its default
-        stored = json.loads(json.dumps(asdict(build(TrainRecipe, stored, ""))))
+        stored = json.loads(json.dumps(asdict(recipe_of(stored))))
     except OptionError:
         return False
-    return all(stored.get(key) == value for key, value in json.loads(json.dumps(asked)).items() if key not in free)
+    return all(stored.get(key) == value for key, value in json.loads(json.dumps(asked)).items() if key not in FREE)
 
 
 def _pace(recipe: TrainRecipe, step: int) -> float:
-    """Learning rate relative to the highest: up, level, and down along a cosine."""
+    """Learning rate relative to the highest: up, level or down in stairs, and down along a cosine."""
     rise = min(1.0, (step + 1) / max(1, recipe.warm_up))
+    stairs = recipe.drop ** (step // recipe.drop_every) if recipe.drop_every else 1.0
+    if not recipe.cool_down:
+        return rise * stairs
     left = (recipe.steps - step) / max(1.0, recipe.cool_down * recipe.steps)
-    return rise * (0.5 - 0.5 * math.cos(math.pi * min(1.0, left)))
+    return rise * stairs * (0.5 - 0.5 * math.cos(math.pi * min(1.0, left)))
 
 
 def _archives(recipe: TrainRecipe) -> tuple[Archive, Archive | None]:
@@ -235,6 +270,8 @@ def _streams(recipe: TrainRecipe, imagery: Archive, device: str) -> tuple[Stream
 
 
 def finished(folder: Path) -> Iterator[dict[str, Any]]:
-    """The log of a run, line by line."""
+    """The log of a run, line by line; none before its first look."""
+    if not (folder / "log.jsonl").exists():
+        return
     with open(folder / "log.jsonl") as log:
         yield from map(json.loads, log)

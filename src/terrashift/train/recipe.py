@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Literal
 
 import yaml
 
 from ..core.settings import build
 from ..errors import InputError
+from ..models.catalogue import Kind, Options, options_of
 from ..models.microflow import MicroFlowOptions
 from ..simulate.stream import StreamOptions
 from .losses import LossOptions
@@ -20,7 +23,10 @@ class TrainRecipe:
 
     name: str = "microflow"
     """Of the weights."""
-    model: MicroFlowOptions = field(default_factory=MicroFlowOptions)
+    network: Kind = "microflow"
+    """GeoFlowNet is `iterative` with a single pass."""
+    model: Options = field(default_factory=MicroFlowOptions)
+    """Of that network."""
     stream: StreamOptions = field(default_factory=StreamOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     imagery: str = "train.tsi"
@@ -34,8 +40,13 @@ class TrainRecipe:
     warm_up: int = 200
     """Steps over which the learning rate rises."""
     cool_down: float = 0.3
-    """Last share of the steps, over which the learning rate falls to nothing (as a cosine)."""
+    """Last share of the steps, over which the learning rate falls to nothing (as a cosine); 0: it does not."""
+    drop_every: int = 0
+    """Steps after which the learning rate is multiplied by `drop`, again and again; 0: never."""
+    drop: float = 0.8
     learning_rate: float = 1e-3
+    optimiser: Literal["adamw", "adam"] = "adamw"
+    """adamw: weights (not biases) shrink by themselves; adam: through the gradient, as published."""
     weight_decay: float = 1e-4
     clip: float = 1.0
     """Largest norm of the gradient."""
@@ -48,6 +59,10 @@ class TrainRecipe:
     validate_every: int = 500
     validation_pairs: int = 32
     """Of each class of magnitude."""
+    validation_px: int = 128
+    """Their side."""
+    calibrate_on: tuple[str, ...] = ()
+    """Classes that calibrate the sigma; empty for all: fewer for networks that do not see far."""
 
 
 def load_recipe(path: str | Path) -> TrainRecipe:
@@ -65,4 +80,14 @@ def load_recipe(path: str | Path) -> TrainRecipe:
         raise InputError(f"{path} is not YAML: {error}") from error
     if not isinstance(found, dict):
         raise InputError(f"{path} holds no settings: give it lines such as `steps: 10000`.")
-    return build(TrainRecipe, found, "")
+    return recipe_of(found)
+
+
+def recipe_of(found: Mapping[str, Any]) -> TrainRecipe:
+    """A recipe from plain values; the options of its network are read as that network's.
+
+    Raises:
+        OptionError: an unknown key, or a value of the wrong kind.
+    """
+    recipe: TrainRecipe = build(TrainRecipe, {key: value for key, value in found.items() if key != "model"}, "")
+    return replace(recipe, model=options_of(recipe.network, found.get("model", {})))

@@ -67,6 +67,12 @@ def test_the_parts_are_divided_by_a_straight_line_that_points_anywhere():
     assert len(quadrants) == 4
 
 
+def test_a_window_amid_its_surroundings_is_cut_as_if_it_were_alone():
+    alone, amid = (draw_cut(Random.of(8, range(500)), size, 1.0, 16) for size in (16, 32))
+    assert torch.equal(amid.flow[..., 8:24, 8:24], alone.flow)
+    assert (~sides(amid.flow)).flatten(1).any(1).float().mean() > 0.99
+
+
 def test_the_trace_runs_along_the_line():
     drawn = draw_cut(Random.of(6, range(200)), 17, 1.0)
     near = sides(drawn.flow)

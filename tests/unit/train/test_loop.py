@@ -5,16 +5,15 @@ import itertools
 import json
 import time
 
-import numpy as np
 import pytest
 import torch
+from made_up_imagery import pack_noise
 from safetensors.torch import load_file
-from scipy import ndimage
 
 from terrashift.errors import InputError
 from terrashift.io.weights import load_weights
 from terrashift.models.microflow import MicroFlowOptions
-from terrashift.simulate.archive import Archive, View
+from terrashift.simulate.archive import Archive
 from terrashift.simulate.fields import FieldOptions
 from terrashift.simulate.stream import StreamOptions
 from terrashift.train.loop import finished, train
@@ -27,14 +26,8 @@ def archives(tmp_path_factory):
     folder = tmp_path_factory.mktemp("imagery")
     paths = []
     for seed, split in enumerate(("train", "validation")):
-        random = np.random.default_rng(seed)
-        ground = ndimage.gaussian_filter(random.normal(size=(120, 140)), 1.0)
-        dates = [(ground + 0.01 * random.normal(size=ground.shape)).astype(np.float32) for _ in (0, 1)]
-        view = View(
-            "made up", split, "grey", split, "none", "CC0", 10.0, ("a", "b"), ((0.0, 0.0), (0.0, 0.0)), 120, 140
-        )
         paths.append(folder / f"{split}.tsi")
-        Archive.of([(view, dates)]).save(paths[-1])
+        pack_noise(paths[-1], split, seed)
     return paths
 
 
@@ -52,6 +45,7 @@ def recipe(archives):
         grow=4,
         validate_every=6,
         validation_pairs=2,
+        validation_px=64,
     )
 
 
@@ -116,14 +110,15 @@ def test_a_damaged_checkpoint_is_named(recipe, tmp_path):
 def test_a_broken_batch_does_not_reach_the_weights(recipe, tmp_path, monkeypatch):
     from terrashift.train import loop
 
-    real = loop.sequence_loss
+    real = loop.learn
     calls = []
 
     def broken(*arguments):
         calls.append(1)
-        return real(*arguments) * (float("nan") if len(calls) == 2 else 1.0)
+        lesson = real(*arguments)
+        return lesson._replace(loss=lesson.loss * (float("nan") if len(calls) == 2 else 1.0))
 
-    monkeypatch.setattr(loop, "sequence_loss", broken)
+    monkeypatch.setattr(loop, "learn", broken)
     weights = load_file(train(dataclasses.replace(recipe, steps=4), tmp_path))
     assert all(value.isfinite().all() for value in weights.values())
 
@@ -136,6 +131,13 @@ def test_the_learning_rate_rises_stays_and_falls(recipe):
     assert max(paces) == paces[50] == 1
     assert paces[-1] < 0.01
     assert all(a >= b for a, b in itertools.pairwise(paces[70:]))
+
+
+def test_the_learning_rate_goes_down_in_stairs_where_that_is_published(recipe):
+    from terrashift.train.loop import _pace
+
+    stairs = dataclasses.replace(recipe, steps=100, warm_up=1, cool_down=0.0, drop_every=30, drop=0.8)
+    assert [round(_pace(stairs, k), 3) for k in (0, 29, 30, 59, 60, 99)] == [1, 1, 0.8, 0.8, 0.64, 0.512]
 
 
 def test_it_starts_from_given_weights(recipe, tmp_path):

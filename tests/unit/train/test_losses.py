@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from terrashift.models.estimate import Estimate
-from terrashift.train.losses import LossOptions, near, sequence_loss
+from terrashift.train.losses import LossOptions, Truth, near, sequence_loss
 
 PLAIN = LossOptions(fault=0.0, scale=0.0, even=1e9)
 
@@ -21,7 +21,7 @@ def truth(batch=2):
 
 def test_the_truth_costs_nothing():
     flow, trace = truth()
-    assert sequence_loss([estimate(flow)] * 3, flow, trace, PLAIN) == pytest.approx(
+    assert sequence_loss([estimate(flow)] * 3, Truth(flow, trace), PLAIN) == pytest.approx(
         0, abs=3e-3
     )  # the root is rounded off at 0.001 px
 
@@ -29,14 +29,14 @@ def test_the_truth_costs_nothing():
 def test_one_pass_costs_its_mean_endpoint_error():
     flow, trace = truth()
     off = flow + torch.tensor([0.3, -0.4])[:, None, None]
-    assert sequence_loss([estimate(off)], flow, trace, PLAIN) == pytest.approx(0.5, abs=1e-4)
+    assert sequence_loss([estimate(off)], Truth(flow, trace), PLAIN) == pytest.approx(0.5, abs=1e-4)
 
 
 def test_later_passes_count_more():
     flow, trace = truth()
     off = flow + 1
-    early = sequence_loss([estimate(off), estimate(flow)], flow, trace, PLAIN)
-    late = sequence_loss([estimate(flow), estimate(off)], flow, trace, PLAIN)
+    early = sequence_loss([estimate(off), estimate(flow)], Truth(flow, trace), PLAIN)
+    late = sequence_loss([estimate(flow), estimate(off)], Truth(flow, trace), PLAIN)
     assert early == pytest.approx(0.8 * late.item(), rel=1e-2)
 
 
@@ -47,7 +47,7 @@ def test_an_error_at_the_fault_costs_more_than_elsewhere():
     at[..., 9:12] += 1
     away[..., 16:19] += 1
     options = LossOptions(fault=2.0, scale=0.0)
-    weighted = [sequence_loss([estimate(f)], flow, trace, options) for f in (at, away)]
+    weighted = [sequence_loss([estimate(f)], Truth(flow, trace), options) for f in (at, away)]
     assert weighted[0] == pytest.approx(3 * weighted[1].item(), rel=0.02)
 
 
@@ -58,7 +58,7 @@ def test_pairs_of_large_motion_do_not_drown_the_others():
     for wrong in (0, 1):
         off = flow.clone()
         off[wrong] += 1
-        errors.append(sequence_loss([estimate(off)], flow, trace, LossOptions(fault=0.0, scale=0.0)))
+        errors.append(sequence_loss([estimate(off)], Truth(flow, trace), LossOptions(fault=0.0, scale=0.0)))
     assert errors[0] == pytest.approx(16 * errors[1].item(), rel=0.05)
 
 
@@ -70,10 +70,14 @@ def test_the_likelihood_is_best_at_the_mean_absolute_error_and_leaves_the_flow_a
     costs = []
     for log_scale in (best - 0.3, best, best + 0.3):
         options = LossOptions(scale=1.0)
-        costs.append(sequence_loss([estimate(off, log_scale)], flow, trace, options).item())
+        costs.append(sequence_loss([estimate(off, log_scale)], Truth(flow, trace), options).item())
     assert costs[1] < min(costs[0], costs[2])
-    with_scale = torch.autograd.grad(sequence_loss([estimate(off, 1.0)], flow, trace, LossOptions(scale=1.0)), off)[0]
-    without = torch.autograd.grad(sequence_loss([estimate(off, 1.0)], flow, trace, LossOptions(scale=0.0)), off)[0]
+    with_scale = torch.autograd.grad(
+        sequence_loss([estimate(off, 1.0)], Truth(flow, trace), LossOptions(scale=1.0)), off
+    )[0]
+    without = torch.autograd.grad(sequence_loss([estimate(off, 1.0)], Truth(flow, trace), LossOptions(scale=0.0)), off)[
+        0
+    ]
     assert torch.equal(with_scale, without)
 
 

@@ -1,0 +1,68 @@
+"""How each kind of network learns from a batch, and what it makes of whole images."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from ..models.cnn4l import Cnn4l, margins, prepare
+from ..models.estimate import Estimate
+from ..models.searaft import SeaRaft, as_laplace
+from ..simulate.stream import Batch
+from .losses import LossOptions, Truth, mixture_sequence_loss, sequence_loss
+
+Images = Float[Tensor, "batch 1 height width"]
+
+
+class Lesson(NamedTuple):
+    """What a batch teaches."""
+
+    loss: Float[Tensor, ""]
+    error_px: Float[Tensor, ""]
+    """Mean endpoint error of the last pass."""
+    still_px: Float[Tensor, ""]
+    """That of an estimate without motion; each pair's mean removed where the pair is more than a single vector."""
+
+
+def learn(network: nn.Module, batch: Batch, options: LossOptions) -> Lesson:
+    """Look at a batch; the loss has the gradients."""
+    before, after = batch.before[:, None], batch.after[:, None]
+    truth = Truth(batch.flow, batch.trace)
+    if isinstance(network, Cnn4l):
+        middle = slice(batch.flow.shape[-1] // 2, batch.flow.shape[-1] // 2 + 1)
+        truth = Truth(*(part[..., middle, middle] for part in truth))
+        estimates = [network.dense(_window(before, after, network.options.window_px))]
+        loss = sequence_loss(estimates, truth, options)
+    elif isinstance(network, SeaRaft):
+        estimates = network(before, after)
+        loss = mixture_sequence_loss(estimates, truth, options, network.options.fixed_px)
+    else:
+        estimates = network(before, after)
+        loss = sequence_loss(estimates, truth, options)
+    with torch.no_grad():
+        mean = truth.flow.mean((2, 3), keepdim=True) if truth.flow[0, 0].numel() > 1 else 0.0
+        error = (estimates[-1].flow.float() - truth.flow).norm(dim=1).mean()
+        return Lesson(loss, error, (truth.flow - mean).norm(dim=1).mean())
+
+
+def answer(network: nn.Module, before: Images, after: Images) -> Estimate:
+    """What a network finds at every pixel of whole images, without NaN."""
+    if isinstance(network, Cnn4l):
+        side = network.options.window_px
+        ahead, behind = margins(side)
+        pair = torch.cat([prepare(before, side), prepare(after, side)], 1)
+        return network.dense(pad(pair, (ahead, behind, ahead, behind), mode="replicate"))
+    if isinstance(network, SeaRaft):
+        return as_laplace(network(before, after)[-1], network.options.fixed_px)
+    return network(before, after)[-1]
+
+
+def _window(before: Images, after: Images, side: int) -> Float[Tensor, "batch 2 side side"]:
+    """The windows in the middle of crops, which are prepared with what is around them."""
+    first = (before.shape[-1] - side) // 2
+    pair = torch.cat([prepare(before, side), prepare(after, side)], 1)
+    return pair[..., first : first + side, first : first + side]
