@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from . import flags
 from .console import TileProgress, out, show, tell, warn
+from .errors import OptionError
 
 MEASURE = """Measure the displacement of the ground between two images of one place on one grid.
 
@@ -23,6 +24,8 @@ or, without any image, from made-up landscapes.
 Two images (of two dates, on one grid) give the most honest pairs: whatever differs between real dates differs in them.
 Writes a new folder of pairs with their truth, a card (card.md, card.json) and a contact sheet (contact.png)."""
 PACK = """Pack the rasters below a folder, places and dates, into one small archive for `simulate` and `train`.
+
+Or pack made-up landscapes: `terrashift pack --scenes 16 -o scenes.tsi`.
 
 A place is a folder whose files are called alike but for their dates, else a file name without its date."""
 SIMULATE_SHORT = {
@@ -133,7 +136,6 @@ def _simulate_arguments() -> list[tuple[str, Any, Any]]:
 
 def _job(kind: Any, found: Any, read: Any, draw: Any, options: Any) -> Any:
     """Open what the pairs are drawn from."""
-    from .errors import OptionError
     from .simulate.places import FileOptions, archive_or_landscapes, place_of_files, trace_on
 
     if found.trace and (found.archive or not found.before):
@@ -150,7 +152,6 @@ def _job(kind: Any, found: Any, read: Any, draw: Any, options: Any) -> Any:
 
 def _refuse_idle(found: Any, draw: Any) -> None:
     """Flags that would do nothing are mistakes: their user expects something of them."""
-    from .errors import OptionError
 
     usual = type(draw)()
     windows = draw.kind != "rupture"
@@ -185,9 +186,9 @@ def pack(words: Sequence[str]) -> int:
 
     from .simulate.packing import About, PackOptions
 
-    folder = tyro.conf.Positional[Annotated[Path, tyro.conf.arg(help="Folder of rasters.", metavar="FOLDER")]]
+    folder = tyro.conf.Positional[Annotated[Path | None, tyro.conf.arg(help="Folder of rasters.", metavar="FOLDER")]]
     more = [
-        ("folder", folder, flags.REQUIRED),
+        ("folder", folder, None),
         _argument("output", Path, flags.REQUIRED, "Name of the archive.", aliases=["-o"], metavar="FILE"),
         _argument("split", Literal["train", "validation", "test"], "train", "Split that these places belong to."),
         _argument("without_bands", tuple[str, ...], (), "Bands to leave out, by name.", metavar="BAND"),
@@ -200,17 +201,25 @@ def pack(words: Sequence[str]) -> int:
             "YAML with sensor and licence by place: see recipes/train/imagery.yaml.",
             metavar="FILE",
         ),
+        _argument("scenes", int, 0, "Pack so many made-up landscapes instead of a folder."),
         _flag("overwrite", "Replace an archive of the same name."),
     ]
     start = flags.Start(flags.Recipe(), "", tuple(words))
     found, _ = flags.parse(start, "pack", PACK, more, parts=())
+    if (found.folder is None) == (found.scenes == 0):
+        raise OptionError("give a FOLDER of rasters, or --scenes N for made-up landscapes: one of the two.")
     from .io.atomic import check_target
     from .simulate.packing import pack as run
     from .simulate.packing import read_about
 
     check_target(found.output, found.overwrite)
-    about = read_about(found.about) if found.about else (About("*", found.sensor, found.licence),)
-    archive = run(found.folder, found.output, PackOptions(found.split, found.without_bands, about), tell)
+    if found.scenes:
+        from .simulate.scenery import pack_scenes
+
+        archive = pack_scenes(found.scenes, found.output, found.split)
+    else:
+        about = read_about(found.about) if found.about else (About("*", found.sensor, found.licence),)
+        archive = run(found.folder, found.output, PackOptions(found.split, found.without_bands, about), tell)
     places = len({view.place for view in archive.views})
     out(f"{found.output}: {len(archive.views)} views of {places} places, {found.output.stat().st_size / 1e6:.1f} MB")
     return 0
@@ -279,8 +288,6 @@ def _settings(model: Any) -> list[tuple[str, Any, Any]]:
 def _model(model: Any, found: Any) -> Any:
     """An options model from parsed flags; mistakes are named by their flags."""
     from pydantic import ValidationError
-
-    from .errors import OptionError
 
     try:
         return model(**{name: getattr(found, name) for name in model.model_fields})

@@ -123,6 +123,10 @@ class Archive:
                 entries.append({"view": asdict(view), "levels": levels})
             file.writestr(zipfile.ZipInfo("index.json"), json.dumps({"format": FORMAT, "views": entries}))
 
+    def joined(self, other: Archive) -> Archive:
+        """The views of both."""
+        return Archive((*self.views, *other.views), (*self.pixels, *other.pixels))
+
     def only(self, split: str) -> Archive:
         """The views of one split."""
         kept = [k for k, view in enumerate(self.views) if view.split == split]

@@ -27,8 +27,8 @@ from .validate import Score, Validation
 from .workers import ALONE, Workers
 
 LOOK_EVERY = 50
-FREE = ("steps", "imagery", "validation", "save_seconds", "validate_every", "validation_pairs", "validation_px",
-        "calibrate_on", "start_from")  # fmt: skip
+FREE = ("steps", "imagery", "scenes", "validation", "save_seconds", "validate_every", "validation_pairs",
+        "validation_px", "calibrate_on", "start_from")  # fmt: skip
 """What may change between the parts of a run."""
 
 
@@ -248,6 +248,8 @@ def _archives(recipe: TrainRecipe) -> tuple[Archive, Archive | None]:
         InputError: one cannot be read, or both hold a place: what was learnt by heart would pass for skill.
     """
     imagery = Archive.load(recipe.imagery)
+    if recipe.scenes:
+        imagery = imagery.joined(Archive.load(recipe.scenes))
     if not recipe.validation or not recipe.validation_pairs:
         return imagery, None
     validation = Archive.load(recipe.validation)

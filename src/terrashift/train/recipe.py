@@ -31,6 +31,8 @@ class TrainRecipe:
     loss: LossOptions = field(default_factory=LossOptions)
     imagery: str = "train.tsi"
     """Archive to learn from; see `terrashift pack`."""
+    scenes: str = ""
+    """Archive of made-up landscapes to learn from too; see `terrashift pack --scenes`. Empty for none."""
     validation: str = "validation.tsi"
     """Archive to validate on, of other places; empty for none."""
     start_from: str = ""
