@@ -16,10 +16,12 @@ from torch import Tensor, nn
 
 from ..errors import InputError, OptionError
 from ..models.catalogue import make
+from ..models.counting import count_weights
 from ..models.estimate import Estimate
 from ..simulate.archive import Archive
 from ..simulate.stream import Stream
 from .calibrate import calibrate, coverage, errors_of
+from .card import Facts, card
 from .checkpoint import Average, begin, load, save
 from .pupils import Lesson, answer, learn
 from .recipe import TrainRecipe, recipe_of
@@ -56,8 +58,8 @@ def train(
 ) -> Path:
     """Train, or go on with, the run in `folder`; returns the file of its averaged weights.
 
-    Writes `checkpoint.pt` (to go on from), `NAME.safetensors` (the averaged weights) and `log.jsonl`. The same recipe
-    gives the same run on a device, however often it is interrupted.
+    Writes `checkpoint.pt` (to go on from), `NAME.safetensors` (the averaged weights), `log.jsonl`, and at the end the
+    card of the weights, `NAME.md`. The same recipe gives the same run on a device, however often it is interrupted.
 
     Args:
         recipe: settings; kept in the checkpoint, which another recipe may not go on from.
@@ -95,7 +97,11 @@ def train(
             run.save()
             saved = time.monotonic()
         late = workers.any(time.monotonic() >= until)  # looked at last: every call gets somewhere
-    run.save(validation if run.step >= recipe.steps else None)
+    complete = run.step >= recipe.steps
+    run.save(validation if complete else None)
+    if complete and workers.first:
+        facts = run.facts(list(finished(folder)))
+        (folder / f"{recipe.name}.md").write_text(card(recipe, imagery, held_out, facts))
     return run.weights
 
 
@@ -114,6 +120,7 @@ class _Run:
         self.average = Average(self.net, recipe.average)
         self.optimiser = _optimiser(recipe, self.net)
         self.step, self.earlier, self.began = 0, 0.0, time.monotonic()
+        self.calibration: dict[str, Any] = {}
         if self.checkpoint.exists():
             self._resume()
 
@@ -186,16 +193,32 @@ class _Run:
             "options": json.dumps(asdict(self.recipe.model)),
             "step": str(self.step),
         }
-        save_file(halves, part, facts | (self._calibration(validation) if validation else {}))
+        if validation:
+            self.calibration = self._calibrate(validation)
+        save_file(halves, part, facts | {key: json.dumps(value) for key, value in self.calibration.items()})
+        part.chmod(0o644)
         part.replace(self.weights)
 
-    def _calibration(self, validation: Validation) -> dict[str, str]:
+    def facts(self, log: list[dict[str, Any]]) -> Facts:
+        """For the card."""
+        looks = [line["scores"] for line in log if "scores" in line]
+        device = torch.cuda.get_device_name(self.device) if self.device.startswith("cuda") else "a CPU"
+        return Facts(
+            weights=count_weights(self.net),
+            bytes=self.weights.stat().st_size,
+            hours=self.seconds / 3600,
+            device=device,
+            scores=looks[-1] if looks else [],
+            calibration=self.calibration.get("calibration", {}),
+            coverage=self.calibration.get("coverage", []),
+        )
+
+    def _calibrate(self, validation: Validation) -> dict[str, Any]:
         errors = errors_of(validation, self.estimate)
         kept = self.recipe.calibrate_on or tuple(errors)
         errors = {name: errors[name] for name in kept}
         found = calibrate(errors)
-        table = [line._asdict() for line in coverage(errors, found)]
-        return {"calibration": json.dumps(found._asdict()), "coverage": json.dumps(table)}
+        return {"calibration": found._asdict(), "coverage": [line._asdict() for line in coverage(errors, found)]}
 
     def _resume(self) -> None:
         state = load(self.checkpoint, self.device)

@@ -61,6 +61,19 @@ def test_a_run_leaves_weights_and_a_log(recipe, tmp_path):
     assert len(told) == len(lines)
 
 
+def test_the_card_tells_what_the_weights_learned_from_and_how_good_they_are(recipe, tmp_path):
+    train(recipe, tmp_path)
+    text = (tmp_path / "tiny.md").read_text()
+    assert text.startswith("# tiny\n")
+    assert "12 steps of 4 pairs" in text
+    assert "**Learned from**: train." in text
+    assert "figures below**: validation, never learned from" in text
+    for name in ("very small", "small", "medium", "largest sigmas"):
+        assert f"| {name} |" in text
+    assert "seed: 1" in text
+    assert str(tmp_path.parent) not in text
+
+
 def test_an_interrupted_run_ends_in_the_same_weights(recipe, tmp_path):
     whole = load_file(train(recipe, tmp_path / "whole"))
     half = dataclasses.replace(recipe, save_seconds=0.0)

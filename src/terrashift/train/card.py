@@ -1,0 +1,99 @@
+"""The card of trained weights: what they are, what they learned from, what that took, how good they are."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from ..simulate.archive import Archive
+from .calibrate import EXPECTED
+from .recipe import TrainRecipe
+
+
+class Facts(NamedTuple):
+    """What a run knows of its weights."""
+
+    weights: int
+    """How many."""
+    bytes: int
+    """Of the file."""
+    hours: float
+    device: str
+    scores: Sequence[Mapping[str, Any]]
+    """The last look at the validation pairs, a line a class; see `validate.Score`."""
+    calibration: Mapping[str, float]
+    coverage: Sequence[Mapping[str, Any]]
+    """See `calibrate.Coverage`."""
+
+
+def card(recipe: TrainRecipe, learned: Archive, held_out: Archive | None, facts: Facts) -> str:
+    """Markdown, to lie beside the weights."""
+    lines = [
+        f"# {recipe.name}",
+        "",
+        f"Weights of the network `{recipe.network}`: {facts.weights / 1e6:.2f} million, float16, "
+        f"{facts.bytes / 2**20:.1f} MiB.",
+        "",
+        f"* **Options**: `{json.dumps(asdict(recipe.model))}`",
+        f"* **Training**: {recipe.steps} steps of {recipe.stream.batch} pairs ({recipe.stream.kind}, "
+        f"{recipe.stream.size_px} px), seed {recipe.seed}, terrashift {_version()}, {facts.hours:.1f} h on "
+        f"{facts.device}{f', begun from {Path(recipe.start_from).name}' if recipe.start_from else ''}.",
+        f"* **Learned from**: {_places(learned)}.",
+        f"* **Sensors**: {'; '.join(sorted({view.sensor for view in learned.views}))}.",
+        f"* **Imagery**: {'; '.join(sorted({view.source for view in learned.views}))}; "
+        f"{'; '.join(sorted({view.licence for view in learned.views}))}.",
+        f"* **Calibration of sigma, figures below**: {_places(held_out) if held_out else 'none'}, never learned from.",
+        "",
+    ]
+    if facts.scores:
+        lines += _table(
+            ["class", "within 3 px of the fault", "within 16 px", "beyond"],
+            [[s["name"], *(f"{s[zone]:.3f}" for zone in ("fault", "near", "far"))] for s in facts.scores],
+            "Mean error on validation pairs, px, each pair's median residual removed:",
+        )
+    if facts.coverage:
+        a, b = facts.calibration["offset"], facts.calibration["power"]
+        lines += _table(
+            ["part", "one sigma", "two sigma", "mean sigma, px"],
+            [[c["name"], f"{c['one']:.1%}", f"{c['two']:.1%}", f"{c['sigma_px']:.3f}"] for c in facts.coverage],
+            f"Sigma is the scale of a Laplace distribution, sigma = exp({a:.3f}) * scale^{b:.3f}; share of the errors "
+            f"within one and two sigma ({EXPECTED[0]:.1%} and {EXPECTED[1]:.1%} were perfect):",
+        )
+    settings = yaml.safe_dump(_bare(recipe), sort_keys=False, default_flow_style=None)
+    return "\n".join([*lines, "The whole recipe:", "", "```yaml", settings.strip(), "```", ""])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], above: str) -> list[str]:
+    lines = [head, ["---"] * len(head), *rows]
+    return [above, "", *("| " + " | ".join(line) + " |" for line in lines), ""]
+
+
+def _places(archive: Archive) -> str:
+    """Their names; many of one folder or kind (`folder/name`, `kind number`) by their count."""
+    places = sorted({view.place for view in archive.views})
+    groups = Counter(re.split("[/ ]", place)[0] for place in places)
+    return ", ".join(kind if count == 1 else f"{count} of {kind}" for kind, count in groups.items())
+
+
+def _bare(recipe: TrainRecipe) -> dict[str, Any]:
+    """The recipe with the names of its files, not where they were."""
+    settings = json.loads(json.dumps(asdict(recipe)))
+    for key in ("imagery", "scenes", "validation", "start_from"):
+        settings[key] = Path(settings[key]).name
+    return settings
+
+
+def _version() -> str:
+    try:
+        return version("terrashift")
+    except PackageNotFoundError:  # run from a folder of sources
+        return f"from source, Python {platform.python_version()}"
