@@ -20,6 +20,12 @@ from terrashift.estimators.blocks import measure_whole
 from terrashift.estimators.frequency import Frequency
 from terrashift.estimators.microflow import MicroFlow
 from terrashift.estimators.spatial import Spatial
+from terrashift.presets import EARTHQUAKE
+from terrashift.regularise.base import Regulariser
+from terrashift.regularise.blocks import regularise_whole
+from terrashift.regularise.off import Off
+
+OFF = Off()
 
 
 class Method(NamedTuple):
@@ -30,6 +36,7 @@ class Method(NamedTuple):
     """Used where no automatic search is asked for."""
     peer: str
     """Folder of the original program's results on the reference cases."""
+    regulariser: Regulariser = OFF
 
 
 METHODS = {
@@ -39,6 +46,13 @@ METHODS = {
     "spatial 9x9 reg 0.3": Method(Spatial(window_px=9, reg=0.3), Search((0, 0), (5, 5)), "micmac_9x9_reg0.3"),
     "microflow": Method(MicroFlow(), Search((0, 0), (4, 4)), "cosicorr_32_s1"),
 }
+"""What the accuracy tests hold to its bars."""
+
+VARIANTS = {
+    "microflow + log_tv": METHODS["microflow"]._replace(regulariser=EARTHQUAKE.regularise["microflow"]),
+    "microflow, 4 mirrors": METHODS["microflow"]._replace(estimator=MicroFlow(mirrors=4)),
+}
+"""What is only shown beside these."""
 
 
 class Measured(NamedTuple):
@@ -59,14 +73,16 @@ def source_of(
     return ArrayPair(Pair(Image(before[None].float(), grid), Image(after[None].float(), grid)))
 
 
-def measure(estimator: Estimator, source: ArrayPair, search: Search | None = None) -> Measured:
+def measure(
+    estimator: Estimator, source: ArrayPair, search: Search | None = None, regulariser: Regulariser = OFF
+) -> Measured:
     """Measure in one thread; without `search` the range is found by the coarse pass, whose time counts."""
     start = time.process_time()
     if search is None:
         from terrashift.estimators.search import SearchOptions, choose_search, coarse_motion
 
         search = choose_search(coarse_motion(source, "cpu"), SearchOptions())
-    flow = measure_whole(estimator, source, search)
+    flow = regularise_whole(regulariser, measure_whole(estimator, source, search))
     return Measured(flow, search, time.process_time() - start)
 
 

@@ -146,10 +146,11 @@ EARTHQUAKE = Preset(
         "frequency.regularise": "none, so that slip and its error come from the windows alone. tv or log_tv for maps "
         "of noisy pairs.",
         "spatial.regularise": "none: `reg` smooths already.",
-        "microflow.regularise": "log_tv: the network gives every vector its error, which tells how much to smooth; the "
-        "step at the fault stays sharp.",
+        "microflow.regularise": "log_tv: the network gives every vector its error, which tells how much to smooth; its "
+        "errors reach over many vectors and so take a price of 0.4 px, twice the usual. The step at the fault gets "
+        "sharper; a zone of a few px over which slip is spread looks steeper than it is.",
     },
-    regularise={"microflow": LogTv()},
+    regularise={"microflow": LogTv(strength_px=0.4)},
 )
 
 LANDSLIDE = Preset(

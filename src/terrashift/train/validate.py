@@ -39,12 +39,12 @@ class Score(NamedTuple):
 class Validation:
     """Fixed pairs of each class, made once."""
 
-    def __init__(self, archive: Archive, pairs: int, size_px: int, device: str) -> None:
+    def __init__(self, archive: Archive, pairs: int, size_px: int, device: str, seed: int = SEED) -> None:
         self.sets: dict[str, list[Batch]] = {}
         for name, offset in CLASSES.items():
             fields = FieldOptions(offset, offset, (0.0, 1.0, 0.0, 0.0), 0.0, 0.1, 0.3, 0.1)
             options = StreamOptions(size_px=size_px, batch=16, fields=fields, one_date_share=0.0)
-            stream = Stream(archive, replace(options, one_date_views=0.0), SEED, device)
+            stream = Stream(archive, replace(options, one_date_views=0.0), seed, device)
             self.sets[name] = [stream.batch(k) for k in range(-(-pairs // 16))]
 
     def __call__(self, run: Callable[[Tensor, Tensor], Estimate]) -> list[Score]:
