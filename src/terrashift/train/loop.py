@@ -29,8 +29,9 @@ from .validate import Score, Validation
 from .workers import ALONE, Workers
 
 LOOK_EVERY = 50
+CALIBRATION_SEED = 20_000_203
 FREE = ("steps", "imagery", "scenes", "validation", "save_seconds", "validate_every", "validation_pairs",
-        "validation_px", "calibrate_on", "start_from")  # fmt: skip
+        "validation_px", "calibration_pairs", "calibration_px", "calibrate_on", "start_from")  # fmt: skip
 """What may change between the parts of a run."""
 
 
@@ -98,7 +99,7 @@ def train(
             saved = time.monotonic()
         late = workers.any(time.monotonic() >= until)  # looked at last: every call gets somewhere
     complete = run.step >= recipe.steps
-    run.save(validation if complete else None)
+    run.save(held_out if complete else None)
     if complete and workers.first:
         facts = run.facts(list(finished(folder)))
         (folder / f"{recipe.name}.md").write_text(card(recipe, imagery, held_out, facts))
@@ -170,8 +171,8 @@ class _Run:
             log.write(json.dumps(line) + "\n")
         tell(what)
 
-    def save(self, validation: Validation | None = None) -> None:
-        """Write checkpoint and weights, the latter with a calibrated sigma where there are validation pairs."""
+    def save(self, held_out: Archive | None = None) -> None:
+        """Write checkpoint and weights, the latter with a calibrated sigma where there is imagery for it."""
         if not self.workers.first:
             return
         state = {
@@ -193,8 +194,8 @@ class _Run:
             "options": json.dumps(asdict(self.recipe.model)),
             "step": str(self.step),
         }
-        if validation:
-            self.calibration = self._calibrate(validation)
+        if held_out:
+            self.calibration = self._calibrate(held_out)
         save_file(halves, part, facts | {key: json.dumps(value) for key, value in self.calibration.items()})
         part.chmod(0o644)
         part.replace(self.weights)
@@ -213,8 +214,10 @@ class _Run:
             coverage=self.calibration.get("coverage", []),
         )
 
-    def _calibrate(self, validation: Validation) -> dict[str, Any]:
-        errors = errors_of(validation, self.estimate)
+    def _calibrate(self, held_out: Archive) -> dict[str, Any]:
+        recipe = self.recipe
+        pairs = Validation(held_out, recipe.calibration_pairs, recipe.calibration_px, self.device, CALIBRATION_SEED)
+        errors = errors_of(pairs, self.estimate)
         kept = self.recipe.calibrate_on or tuple(errors)
         errors = {name: errors[name] for name in kept}
         found = calibrate(errors)

@@ -63,6 +63,9 @@ class TrainRecipe:
     """Of each class of magnitude."""
     validation_px: int = 128
     """Their side."""
+    calibration_pairs: int = 64
+    """Of each class, drawn by themselves: those on which the sigma is calibrated at the end."""
+    calibration_px: int = 192
     calibrate_on: tuple[str, ...] = ()
     """Classes that calibrate the sigma; empty for all: fewer for networks that do not see far."""
 

@@ -46,6 +46,8 @@ def recipe(archives):
         validate_every=6,
         validation_pairs=2,
         validation_px=64,
+        calibration_pairs=2,
+        calibration_px=64,
     )
 
 
