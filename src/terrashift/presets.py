@@ -150,7 +150,7 @@ EARTHQUAKE = Preset(
         "errors reach over many vectors and so take a price of 0.4 px, twice the usual. The step at the fault gets "
         "sharper; a zone of a few px over which slip is spread looks steeper than it is.",
     },
-    regularise={"microflow": LogTv(strength_px=0.4)},
+    regularise={"microflow": LogTv(strength_px=0.4, tolerance_px=0.005)},
 )
 
 LANDSLIDE = Preset(
