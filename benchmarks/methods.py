@@ -17,9 +17,14 @@ from terrashift.core.image import Image, Pair
 from terrashift.core.source import ArrayPair
 from terrashift.estimators.base import Estimator, Search
 from terrashift.estimators.blocks import measure_whole
+from terrashift.estimators.cnn4l import Cnn4l
 from terrashift.estimators.frequency import Frequency
+from terrashift.estimators.geoflownet import GeoFlowNet
+from terrashift.estimators.iterative import Iterative
 from terrashift.estimators.microflow import MicroFlow
+from terrashift.estimators.searaft import SeaRaft
 from terrashift.estimators.spatial import Spatial
+from terrashift.io.weights import available
 
 
 class Method(NamedTuple):
@@ -38,6 +43,19 @@ METHODS = {
     "spatial 15x15 reg 0": Method(Spatial(window_px=15, reg=0.0), Search((0, 0), (5, 5)), "micmac_15x15_noreg"),
     "spatial 9x9 reg 0.3": Method(Spatial(window_px=9, reg=0.3), Search((0, 0), (5, 5)), "micmac_9x9_reg0.3"),
     "microflow": Method(MicroFlow(), Search((0, 0), (4, 4)), "cosicorr_32_s1"),
+}
+NETWORKS = {
+    "geoflownet": GeoFlowNet(),
+    "iterative": Iterative(),
+    "searaft": SeaRaft(),
+    "cnn4l uni16": Cnn4l(weights="cnn4l-uni16"),
+    "cnn4l dis16": Cnn4l(weights="cnn4l-dis16"),
+}
+"""Compared as soon as their weights come with the package."""
+METHODS |= {
+    name: Method(network, Search((0, 0), (4, 4)), "cosicorr_32_s1")
+    for name, network in NETWORKS.items()
+    if {network.weights, getattr(network, "coarse", network.weights)} <= {*available()}
 }
 
 

@@ -15,9 +15,13 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from .errors import OptionError
 from .estimators.base import Estimator
+from .estimators.cnn4l import Cnn4l
 from .estimators.consistency import BackwardOptions
 from .estimators.frequency import Frequency
+from .estimators.geoflownet import GeoFlowNet
+from .estimators.iterative import Iterative
 from .estimators.microflow import MicroFlow
+from .estimators.searaft import SeaRaft
 from .estimators.search import SearchOptions
 from .estimators.spatial import Spatial
 from .io.raster import ReadOptions
@@ -27,10 +31,15 @@ from .regularise.quadratic import Quadratic
 from .regularise.tv import Tv
 from .runner import RunOptions
 
-METHODS: dict[str, type[Frequency] | type[Spatial] | type[MicroFlow]] = {
+Method = Frequency | Spatial | MicroFlow | GeoFlowNet | Iterative | SeaRaft | Cnn4l
+METHODS: dict[str, type[Method]] = {
     "frequency": Frequency,
     "spatial": Spatial,
     "microflow": MicroFlow,
+    "geoflownet": GeoFlowNet,
+    "iterative": Iterative,
+    "searaft": SeaRaft,
+    "cnn4l": Cnn4l,
 }
 REGULARISERS: dict[str, type[Off] | type[Quadratic] | type[Tv] | type[LogTv]] = {
     "none": Off,
@@ -48,7 +57,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     read: ReadOptions = Field(default_factory=ReadOptions, description="Which pixels are read.")
     search: SearchOptions = Field(default_factory=SearchOptions, description="How far matches are looked for.")
-    estimate: Annotated[Frequency | Spatial | MicroFlow, Field(discriminator="method")] = Field(
+    estimate: Annotated[Method, Field(discriminator="method")] = Field(
         default_factory=Frequency, description="How displacement is measured."
     )
     backward: BackwardOptions = Field(default_factory=BackwardOptions, description="Whether the way back is checked.")
