@@ -21,7 +21,7 @@ from reference_cases import CLASSES, mean, score
 from validation_pairs import SEED, Known, measured
 
 from terrashift.estimators.microflow import MicroFlow
-from terrashift.presets import EARTHQUAKE
+from terrashift.recipe import usual_regulariser
 from terrashift.regularise.base import Regulariser
 from terrashift.regularise.blocks import regularise_whole
 from terrashift.regularise.log_tv import LogTv
@@ -37,7 +37,7 @@ MORE_ROUNDS = 5
 
 def settings() -> dict[str, Regulariser]:
     """Everything that is tried, by its name in the table."""
-    preset = EARTHQUAKE.regularise["microflow"]
+    preset = usual_regulariser("microflow")
     found: dict[str, Regulariser] = {"none": Off(), "preset": preset}
     found |= {f"quadratic {reach:g}": Quadratic(reach=reach) for reach in (0.5, 1.0, 2.0)}
     found |= {f"tv {strength:g}": Tv(strength_px=strength) for strength in STRENGTHS_PX}

@@ -8,8 +8,12 @@ if TYPE_CHECKING:
     from .core.field import DisplacementField as DisplacementField
     from .core.grid import Grid as Grid
     from .errors import TerrashiftError as TerrashiftError
+    from .estimators.cnn4l import Cnn4l as Cnn4l
     from .estimators.frequency import Frequency as Frequency
+    from .estimators.geoflownet import GeoFlowNet as GeoFlowNet
+    from .estimators.iterative import Iterative as Iterative
     from .estimators.microflow import MicroFlow as MicroFlow
+    from .estimators.searaft import SeaRaft as SeaRaft
     from .estimators.search import SearchOptions as SearchOptions
     from .estimators.spatial import Spatial as Spatial
     from .io.cog import read_field as read_field
@@ -25,15 +29,19 @@ if TYPE_CHECKING:
     from .runner import RunOptions as RunOptions
 
 _HOMES = {
+    "Cnn4l": "estimators.cnn4l",
     "DisplacementField": "core.field",
     "Frequency": "estimators.frequency",
+    "GeoFlowNet": "estimators.geoflownet",
     "Grid": "core.grid",
+    "Iterative": "estimators.iterative",
     "LogTv": "regularise.log_tv",
     "MicroFlow": "estimators.microflow",
     "Quadratic": "regularise.quadratic",
     "ReadOptions": "io.raster",
     "Recipe": "recipe",
     "RunOptions": "runner",
+    "SeaRaft": "estimators.searaft",
     "SearchOptions": "estimators.search",
     "Spatial": "estimators.spatial",
     "TerrashiftError": "errors",

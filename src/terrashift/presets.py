@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from .errors import OptionError
 from .estimators.consistency import BackwardOptions
 from .estimators.frequency import Frequency
-from .estimators.microflow import MicroFlow
+from .estimators.learned import Learned
 from .estimators.search import SearchOptions
 from .estimators.spatial import Spatial
-from .recipe import METHODS, REGULARISERS, Recipe, nearest, regulariser_name
+from .recipe import METHODS, REGULARISERS, Method, Recipe, nearest, regulariser_name, usual_regulariser
 from .regularise.log_tv import LogTv
 from .regularise.off import Off
 from .regularise.quadratic import Quadratic
@@ -19,6 +19,8 @@ from .regularise.tv import Tv
 
 PresetName = Literal["earthquake", "landslide", "glacier", "dune"]
 DEFAULT: PresetName = "earthquake"
+NETWORKS = tuple(name for name, model in METHODS.items() if issubclass(model, Learned))
+"""Methods that are trained networks: a preset sets them all alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +31,17 @@ class Preset:
     about: str
     method: str
     """The method taken unless another is asked for."""
-    frequency: Frequency
-    spatial: Spatial
-    microflow: MicroFlow
+    settings: dict[str, Method]
+    """Those of each method, by its name."""
     search: SearchOptions
     backward: BackwardOptions
     reasons: dict[str, str]
     """A sentence or two per setting, by its dotted name with the method's in place of `estimate`.
 
-    `frequency.regularise` is why the regulariser of that method is what it is."""
-    regularise: dict[str, Quadratic | Tv | LogTv] = field(default_factory=dict)
-    """The regulariser of each method that has one."""
+    `frequency.regularise` is why the regulariser of that method is what it is. What holds for all networks is said of
+    `networks`, and not of one that has a reason of its own."""
+    regularise: dict[str, Off | Quadratic | Tv | LogTv] = field(default_factory=dict)
+    """The regulariser of each method that has another than `usual_regulariser`."""
 
     def recipe(self, method: str | None = None, regulariser: str | None = None) -> Recipe:
         """The recipe for `method` (default: the preset's own) and `regulariser` (default: that of the method).
@@ -50,10 +52,10 @@ class Preset:
         method = method or self.method
         if method not in METHODS:
             raise OptionError(f"there is no method {method!r}. {nearest(method, METHODS)}")
-        own = self.regularise.get(method, Off())
+        own = self.regularise.get(method, usual_regulariser(method))
         chosen = own if regulariser is None else regulariser_named(regulariser)
         return Recipe(
-            estimate=getattr(self, method),
+            estimate=self.settings[method],
             search=self.search,
             backward=self.backward,
             regularise=own if chosen.method == own.method else chosen,
@@ -65,9 +67,11 @@ class Preset:
         found = {}
         for key, text in self.reasons.items():
             part, name = key.split(".")
+            if part == "networks" and method in NETWORKS and f"{method}.{name}" not in self.reasons:
+                part = method
             if part == method and name == "regularise":
                 found["regularise.method"] = f"{self.name.capitalize()}: {text}"
-            elif part not in METHODS or part == method:
+            elif part not in ("networks", *METHODS) or part == method:
                 found[f"{'estimate' if part == method else part}.{name}"] = f"{self.name.capitalize()}: {text}"
         return found
 
@@ -81,6 +85,15 @@ class Preset:
             "Use it with: terrashift measure before.tif after.tif -o displacement.tif --recipe THIS_FILE"
         )
         return written.to_yaml(notes, head)
+
+
+def _every(frequency: Frequency, spatial: Spatial, **networks: Any) -> dict[str, Method]:
+    """Settings of every method: the correlators' own, and those that all networks share."""
+    return {
+        "frequency": frequency,
+        "spatial": spatial,
+        **{name: METHODS[name](**networks) for name in NETWORKS},
+    }
 
 
 def _value(recipe: Recipe, key: str) -> object:
@@ -119,10 +132,8 @@ EARTHQUAKE = Preset(
     name="earthquake",
     about="surface rupture of an earthquake: a sharp step of a fraction of a pixel to a few pixels across a fault, "
     "smooth and nearly stable ground beside it.",
-    method="frequency",
-    frequency=Frequency(),
-    spatial=Spatial(),
-    microflow=MicroFlow(),
+    method="microflow",
+    settings=_every(Frequency(), Spatial()),
     search=SearchOptions(),
     backward=BackwardOptions(),
     reasons={
@@ -137,8 +148,10 @@ EARTHQUAKE = Preset(
         "spatial.reg": "smooths along the ground without rounding off the step at the fault. 0 with a 15 px window "
         "gives independent vectors for statistics.",
         "spatial.min_score": "off: the smoothing carries the field over poor spots, and the score band tells where.",
-        "microflow.step_px": "one vector per pixel costs no more than one in sixteen: the network sees all anyway.",
-        "microflow.min_score": "off: the sigma band tells how far each vector can be trusted.",
+        "networks.step_px": "one vector per pixel costs no more than one in sixteen: the network sees all anyway.",
+        "networks.min_score": "off: the sigma band tells how far each vector can be trusted, and the score band where "
+        "the images agree.",
+        "cnn4l.step_px": "one vector per pixel follows the fault as closely as the window allows; 4 halves the cost.",
         "search.search_px": "the coarse pass finds the scene's own offset and the largest slip; set it by hand for "
         "slip of many pixels on a small part of the scene.",
         "backward.backward_px": "off: ground far from the fault hardly moves, so false matches are rare and the score "
@@ -146,11 +159,10 @@ EARTHQUAKE = Preset(
         "frequency.regularise": "none, so that slip and its error come from the windows alone. tv or log_tv for maps "
         "of noisy pairs.",
         "spatial.regularise": "none: `reg` smooths already.",
-        "microflow.regularise": "log_tv: the network gives every vector its error, which tells how much to smooth; its "
+        "networks.regularise": "log_tv: the network gives every vector its error, which tells how much to smooth; its "
         "errors reach over many vectors and so take a price of 0.4 px, twice the usual. The step at the fault gets "
         "sharper; a zone of a few px over which slip is spread looks steeper than it is.",
     },
-    regularise={"microflow": LogTv(strength_px=0.4, tolerance_px=0.005)},
 )
 
 LANDSLIDE = Preset(
@@ -158,9 +170,7 @@ LANDSLIDE = Preset(
     about="slow or past landslides: moving bodies some tens of pixels wide with sharp flanks, on slopes whose surface "
     "and shadows change.",
     method="spatial",
-    frequency=Frequency(window_px=24, start_window_px=48),
-    spatial=Spatial(window_px=7, min_score=0.2),
-    microflow=MicroFlow(min_score=0.2),
+    settings=_every(Frequency(window_px=24, start_window_px=48), Spatial(window_px=7, min_score=0.2), min_score=0.2),
     search=SearchOptions(),
     backward=BackwardOptions(backward_px=0.5),
     reasons={
@@ -176,8 +186,9 @@ LANDSLIDE = Preset(
         "spatial.step_px": "one vector per pixel, so that head, flanks and toe are drawn by the data.",
         "spatial.reg": "keeps small windows from jumping; lower it to 0.1 where neighbouring blocks move differently.",
         "spatial.min_score": "0.2: below it the surface was turned over or grown over, and the smoothing only guesses.",
-        "microflow.step_px": "one vector per pixel: the slide is small, and so is the cost.",
-        "microflow.min_score": "0.2: below it the surface was turned over or grown over.",
+        "networks.step_px": "one vector per pixel: the slide is small, and so is the cost.",
+        "networks.min_score": "0.2: below it the surface was turned over or grown over.",
+        "networks.regularise": "log_tv: keeps the flanks sharp, which a slide that moves as a body has.",
         "search.search_px": "found by the coarse pass; set it by hand for a small, fast slide in a large stable scene.",
         "backward.backward_px": "on: vegetation, debris and shadows give false matches, and these rarely find their "
         "way back.",
@@ -189,9 +200,12 @@ GLACIER = Preset(
     about="glacier flow over weeks to a year: smooth motion of several to tens of pixels, low texture, crevasses, "
     "snow and melt between the dates.",
     method="frequency",
-    frequency=Frequency(window_px=64, start_window_px=128, step_px=8),
-    spatial=Spatial(window_px=31, step_px=4, min_score=0.2),
-    microflow=MicroFlow(step_px=8, min_score=0.2),
+    settings=_every(
+        Frequency(window_px=64, start_window_px=128, step_px=8),
+        Spatial(window_px=31, step_px=4, min_score=0.2),
+        step_px=8,
+        min_score=0.2,
+    ),
     search=SearchOptions(search_px=20),
     backward=BackwardOptions(backward_px=1.0),
     reasons={
@@ -204,12 +218,14 @@ GLACIER = Preset(
         "spatial.step_px": "an eighth of the window; a dense map would only repeat itself.",
         "spatial.reg": "flow is smooth except at the shear margins; lower it if these look too wide.",
         "spatial.min_score": "0.2: drops fresh snow and cloud, keeps dirty ice.",
-        "microflow.step_px": "as for the other methods, so that results can be compared.",
-        "microflow.min_score": "0.2: fresh snow and cloud stay below it.",
+        "networks.step_px": "as for the other methods, so that results can be compared.",
+        "networks.min_score": "0.2: fresh snow and cloud stay below it.",
         "search.search_px": "20 px is 200 m at 10 m pixels, fixed because a tongue is too small a part of the scene "
         "for the coarse pass to count on. Raise it for surges and long intervals, lower it for pairs of a few weeks.",
         "backward.backward_px": "on: melt and fresh snow make false matches likely in so wide a search.",
+        "networks.regularise": "none: ice speeds up and slows down gradually, which log_tv would cut into steps.",
     },
+    regularise=dict.fromkeys(NETWORKS, Off()),
 )
 
 DUNE = Preset(
@@ -217,9 +233,9 @@ DUNE = Preset(
     about="migrating dunes over months to years: motion of a fraction of a pixel to a few pixels, repeating patterns, "
     "shading that follows the sun.",
     method="frequency",
-    frequency=Frequency(window_px=32, step_px=4),
-    spatial=Spatial(window_px=21, step_px=2, min_score=0.2),
-    microflow=MicroFlow(step_px=4, min_score=0.2),
+    settings=_every(
+        Frequency(window_px=32, step_px=4), Spatial(window_px=21, step_px=2, min_score=0.2), step_px=4, min_score=0.2
+    ),
     search=SearchOptions(search_px=4),
     backward=BackwardOptions(backward_px=0.5),
     reasons={
@@ -230,13 +246,15 @@ DUNE = Preset(
         "spatial.step_px": "dunes move as bodies: every second pixel tells as much as every one.",
         "spatial.reg": "bridges the smooth flanks between crests.",
         "spatial.min_score": "0.2: smooth interdune flats have nothing to match and are better left empty.",
-        "microflow.step_px": "as for the other methods, so that results can be compared.",
-        "microflow.min_score": "0.2: drops sand that was blown over.",
+        "networks.step_px": "as for the other methods, so that results can be compared.",
+        "networks.min_score": "0.2: drops sand that was blown over.",
         "search.search_px": "small on purpose: half the spacing of the dunes is the limit beyond which a crest is "
         "taken "
         "for its neighbour. Choose dates near enough that dunes move less, and seasons with the same sun.",
         "backward.backward_px": "on: repeating crests are the classic false match.",
+        "networks.regularise": "none: at one vector in four pixels a dune has too few of them to be smoothed.",
     },
+    regularise=dict.fromkeys(NETWORKS, Off()),
 )
 
 PRESETS: dict[str, Preset] = {p.name: p for p in (EARTHQUAKE, LANDSLIDE, GLACIER, DUNE)}

@@ -15,9 +15,14 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from .errors import OptionError
 from .estimators.base import Estimator
+from .estimators.cnn4l import Cnn4l
 from .estimators.consistency import BackwardOptions
 from .estimators.frequency import Frequency
+from .estimators.geoflownet import GeoFlowNet
+from .estimators.iterative import Iterative
+from .estimators.learned import Learned
 from .estimators.microflow import MicroFlow
+from .estimators.searaft import SeaRaft
 from .estimators.search import SearchOptions
 from .estimators.spatial import Spatial
 from .io.raster import ReadOptions
@@ -27,10 +32,15 @@ from .regularise.quadratic import Quadratic
 from .regularise.tv import Tv
 from .runner import RunOptions
 
-METHODS: dict[str, type[Frequency] | type[Spatial] | type[MicroFlow]] = {
+Method = Frequency | Spatial | MicroFlow | GeoFlowNet | Iterative | SeaRaft | Cnn4l
+METHODS: dict[str, type[Method]] = {
     "frequency": Frequency,
     "spatial": Spatial,
     "microflow": MicroFlow,
+    "geoflownet": GeoFlowNet,
+    "iterative": Iterative,
+    "searaft": SeaRaft,
+    "cnn4l": Cnn4l,
 }
 REGULARISERS: dict[str, type[Off] | type[Quadratic] | type[Tv] | type[LogTv]] = {
     "none": Off,
@@ -38,9 +48,25 @@ REGULARISERS: dict[str, type[Off] | type[Quadratic] | type[Tv] | type[LogTv]] = 
     "tv": Tv,
     "log_tv": LogTv,
 }
+OF_NETWORKS = LogTv(strength_px=0.4, tolerance_px=0.005)
+"""How the motion that trained networks find is smoothed: their errors reach over many vectors (see docs/methods.md)."""
 UNIONS: dict[str, Mapping[str, type[BaseModel]]] = {"estimate": METHODS, "regularise": REGULARISERS}
 """Sections whose key `method` decides which other keys they have."""
 COMMENT_WIDTH = 100
+
+
+def usual_regulariser(method: str | None) -> Off | LogTv:
+    """What a method's vectors are smoothed by unless something else is asked for.
+
+    >>> usual_regulariser("microflow").method, usual_regulariser("frequency").method
+    ('log_tv', 'none')
+    """
+    return OF_NETWORKS if method in METHODS and issubclass(METHODS[method], Learned) else Off()
+
+
+def _usual(known: dict[str, Any]) -> Off | LogTv:
+    """The same from the parts of a recipe that are known to be right."""
+    return usual_regulariser(known["estimate"].method if "estimate" in known else None)
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):
@@ -48,12 +74,14 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     read: ReadOptions = Field(default_factory=ReadOptions, description="Which pixels are read.")
     search: SearchOptions = Field(default_factory=SearchOptions, description="How far matches are looked for.")
-    estimate: Annotated[Frequency | Spatial | MicroFlow, Field(discriminator="method")] = Field(
-        default_factory=Frequency, description="How displacement is measured."
+    estimate: Annotated[Method, Field(discriminator="method")] = Field(
+        default_factory=MicroFlow, description="How displacement is measured."
     )
     backward: BackwardOptions = Field(default_factory=BackwardOptions, description="Whether the way back is checked.")
     regularise: Annotated[Off | Quadratic | Tv | LogTv, Field(discriminator="method")] = Field(
-        default_factory=Off, description="How noise is taken out of the measured motion: none, quadratic, tv or log_tv."
+        default_factory=_usual,
+        description="How noise is taken out of the measured motion: none, quadratic, tv or log_tv; unless given, "
+        "log_tv for trained networks and none for correlators.",
     )
     run: RunOptions = Field(
         default_factory=RunOptions, description="What the run may use of the machine; the result does not depend on it."

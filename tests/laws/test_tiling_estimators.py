@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import untrained
 from every_estimator import moved_pair
 
 from terrashift import Recipe, measure_arrays
@@ -27,3 +28,10 @@ def test_tiles_and_threads_never_show_in_the_result(estimate):
     for other in results[1:]:
         for name in ("east", "north", "score", "reasons"):
             assert torch.equal(getattr(other, name).nan_to_num(-99), getattr(results[0], name).nan_to_num(-99)), name
+
+
+@pytest.mark.parametrize("name", sorted(untrained.NETWORKS))
+def test_nor_with_a_network_of_any_kind(name, tmp_path):
+    """Small ones with random weights."""
+    estimator = untrained.estimator(untrained.write_all(tmp_path), name, step_px=4)
+    test_tiles_and_threads_never_show_in_the_result(estimator.model_dump())

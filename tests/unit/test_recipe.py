@@ -17,7 +17,7 @@ from terrashift.estimators.search import SearchOptions
 from terrashift.estimators.spatial import Spatial
 from terrashift.io.raster import ReadOptions
 from terrashift.presets import PRESETS, preset
-from terrashift.recipe import METHODS, REGULARISERS, Recipe, nearest
+from terrashift.recipe import METHODS, REGULARISERS, Recipe, nearest, usual_regulariser
 from terrashift.regularise.log_tv import LogTv
 from terrashift.regularise.off import Off
 from terrashift.regularise.quadratic import Quadratic
@@ -122,10 +122,19 @@ def test_the_default_preset_is_the_default_recipe():
     assert preset("earthquake").recipe() == Recipe()
 
 
-def test_only_the_learned_method_of_the_earthquake_preset_regularises_unasked():
-    found = {(name, m): preset(name).recipe(m).regularise.method for name in PRESETS for m in METHODS}
-    assert found.pop(("earthquake", "microflow")) == "log_tv"
-    assert set(found.values()) == {"none"}
+def test_networks_are_regularised_unasked_where_motion_has_steps_and_correlators_never():
+    for name in PRESETS:
+        for method in METHODS:
+            smoothed = name in ("earthquake", "landslide") and method not in ("frequency", "spatial")
+            assert preset(name).recipe(method).regularise.method == ("log_tv" if smoothed else "none")
+
+
+def test_a_recipe_that_does_not_say_takes_the_usual_regulariser_of_its_method():
+    assert Recipe() == preset("earthquake").recipe()
+    assert Recipe().regularise == usual_regulariser("microflow")
+    assert Recipe.parse("estimate: {method: frequency}").regularise == Off()
+    assert Recipe.parse("estimate: {method: searaft}").regularise.method == "log_tv"
+    assert Recipe.parse("{estimate: {method: searaft}, regularise: off}").regularise == Off()
 
 
 @pytest.mark.parametrize("name", REGULARISERS)

@@ -10,7 +10,8 @@ answer at once, equal to float rounding, at a 40th of the operations.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -27,8 +28,10 @@ WIDENING = (1, 2, 4, 4)
 """Feature maps of each layer as multiples of the first's."""
 JOINED = 64
 """Features that a whole window is summed up in."""
-TOGETHER = 4096
-"""Windows evaluated at a time, where each has its own pixels: bounds the memory."""
+PATCH_PX = 128
+"""Side of the part of an image that is evaluated at a time, about: bounds the memory, and holds few offsets."""
+TOGETHER_PX = 2 * PATCH_PX**2
+"""Pixels evaluated at a time, where windows are cut out one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +137,17 @@ def margins(window_px: int) -> tuple[int, int]:
     return window_px // 2, window_px - window_px // 2 - 1
 
 
+class Lattice(NamedTuple):
+    """Where windows lie in an image."""
+
+    first: int = 0
+    """Row and column of the first window's first pixel."""
+    step: int = 1
+    """Between windows, px."""
+    cell: int = 1
+    """Side of squares of windows that are moved alike; as many as fill the lattice."""
+
+
 def two_steps(
     coarse: Cnn4l,
     fine: Cnn4l,
@@ -158,65 +172,94 @@ def two_steps(
     pair = torch.cat([prepare(before, wide), prepare(after, wide)], 1)
     offsets = coarse.dense(pair, step).flow.round().long()
     first = wide // 2 - narrow // 2
-    return recentred(fine, torch.cat([prepare(before, narrow), prepare(after, narrow)], 1), offsets, first, step)
+    return recentred(
+        fine, torch.cat([prepare(before, narrow), prepare(after, narrow)], 1), offsets, Lattice(first, step)
+    )
 
 
 def recentred(
     network: Cnn4l,
     pair: Float[Tensor, "batch 2 height width"],
     offsets: Int[Tensor, "batch 2 rows columns"],
-    first: int = 0,
-    step: int = 1,
+    lattice: Lattice,
 ) -> Estimate:
     """Whole-pixel offset of every window, and the shift that is left after it, added up.
 
     Result (i, j) compares the window of `before` whose first pixel is (first + step*i, first + step*j) with that of
     `after` moved as a whole by its own offset. An offset that would take it out of the image is shortened.
 
+    Where many windows of one offset lie together, all are evaluated at once; others by themselves, cell by cell.
+
     Args:
         pair: prepared images.
-        offsets: (x right, y down) px.
+        offsets: (x right, y down) px; alike in all windows of a cell.
     """
-    side = network.options.window_px
+    side, (first, step, cell) = network.options.window_px, lattice
     rows, columns = (first + step * torch.arange(n, device=offsets.device) for n in offsets.shape[-2:])
-    height, width = pair.shape[-2:]
-    x = torch.minimum(torch.maximum(offsets[:, 0], -columns), width - side - columns)
-    y = torch.minimum(torch.maximum(offsets[:, 1], -rows[:, None]), height - side - rows[:, None])
+    room = [length - side - step * (cell - 1) for length in pair.shape[-2:]]  # for the first window of a cell
+    top, left = (line - step * (torch.arange(len(line), device=line.device) % cell) for line in (rows, columns))
+    x = torch.minimum(torch.maximum(offsets[:, 0], -left), room[1] - left)
+    y = torch.minimum(torch.maximum(offsets[:, 1], -top[:, None]), room[0] - top[:, None])
     offsets = torch.stack([x, y], 1)
     rest = offsets.new_zeros(len(offsets), 4, *offsets.shape[2:], dtype=torch.float32)
-    for number, images in enumerate(pair):
-        for offset in offsets[number].flatten(1).unique(dim=1).T:
-            here = (offsets[number] == offset[:, None, None]).all(0)
-            rest[number][:, here] = _at_one_offset(network, images, here, offset, (first, step))
+    along = cell * max(1, PATCH_PX // (step * cell))
+    for number, up, across in product(range(len(pair)), *(range(0, n, along) for n in offsets.shape[2:])):
+        patch = slice(up, up + along), slice(across, across + along)
+        corner = int(rows[up]), int(columns[across])
+        here = _Patch(pair[number], offsets[number][:, *patch], corner, lattice)
+        _fill(rest[number][:, *patch], network, here)
     return Estimate(offsets + rest[:, :2], rest[:, 2:])
 
 
-def _at_one_offset(
-    network: Cnn4l,
-    images: Float[Tensor, "2 height width"],
-    here: Bool[Tensor, "rows columns"],
-    offset: Int[Tensor, " 2"],
-    lattice: tuple[int, int],
-) -> Float[Tensor, "4 places"]:
-    """Shift and log-scale of the windows `here`, which share an offset.
+class _Patch(NamedTuple):
+    """Windows of one pair that are evaluated at a time."""
 
-    All at once if they lie together, one by one if scattered.
-    """
-    first, step = lattice
-    side = network.options.window_px
-    row, column = here.nonzero(as_tuple=True)
-    x, y = (int(part) for part in offset)
-    top, left = int(row.min()), int(column.min())
-    down, across = int(row.max()) - top, int(column.max()) - left  # steps
-    height, width = down * step + side, across * step + side
-    if network.multiply_adds(height, width, step) <= len(row) * network.multiply_adds(side, side):
-        up, start = first + step * top, first + step * left
-        before = images[0, up : up + height, start : start + width]
-        after = images[1, up + y : up + y + height, start + x : start + x + width]
+    images: Float[Tensor, "2 height width"]
+    """The whole of them."""
+    offsets: Int[Tensor, "2 rows columns"]
+    corner: tuple[int, int]
+    """First row and column of the first window, px."""
+    lattice: Lattice
+
+
+def _fill(result: Float[Tensor, "4 rows columns"], network: Cnn4l, patch: _Patch) -> None:
+    """Write shift and log-scale of all windows of a patch into `result`."""
+    side, (_, step, cell) = network.options.window_px, patch.lattice
+    alone_px = side + step * (cell - 1)
+    alone = torch.zeros_like(patch.offsets[0], dtype=torch.bool)
+    for offset in patch.offsets.flatten(1).unique(dim=1).T:
+        here = (patch.offsets == offset[:, None, None]).all(0)
+        row, column = here.nonzero(as_tuple=True)
+        top, left = int(row.min()), int(column.min())
+        down, across = int(row.max()) - top, int(column.max()) - left  # steps
+        height, width = down * step + side, across * step + side
+        cells = -(-len(row) // cell**2)
+        if network.multiply_adds(height, width, step) > cells * network.multiply_adds(alone_px, alone_px, step):
+            alone |= here
+            continue
+        x, y = (int(part) for part in offset)
+        up, start = patch.corner[0] + step * top, patch.corner[1] + step * left
+        before = patch.images[0, up : up + height, start : start + width]
+        after = patch.images[1, up + y : up + y + height, start + x : start + x + width]
         found = torch.cat(network.dense(torch.stack([before, after])[None], step), 1)[0]
-        return found[:, row - top, column - left]
-    centre_row, centre_column = first + step * row + side // 2, first + step * column + side // 2
-    before = cut_windows(images[0], centre_row, centre_column, side)
-    after = cut_windows(images[1], centre_row + y, centre_column + x, side)
-    parts = [torch.cat(network.dense(part), 1) for part in torch.stack([before, after], 1).split(TOGETHER)]
-    return torch.cat(parts)[:, :, 0, 0].T
+        result[:, here] = found[:, row - top, column - left]
+    if alone.any():
+        _fill_alone(result, network, patch, alone)
+
+
+def _fill_alone(
+    result: Float[Tensor, "4 rows columns"], network: Cnn4l, patch: _Patch, where: Bool[Tensor, "rows columns"]
+) -> None:
+    """The same for the cells that `where` touches, each cut out with its own offset."""
+    side, (_, step, cell) = network.options.window_px, patch.lattice
+    size = side + step * (cell - 1)
+    row, column = where[::cell, ::cell].nonzero(as_tuple=True)
+    x, y = patch.offsets[:, ::cell, ::cell][:, row, column]
+    middle = patch.corner[0] + step * cell * row + size // 2, patch.corner[1] + step * cell * column + size // 2
+    for some in torch.arange(len(row), device=row.device).split(max(1, TOGETHER_PX // size**2)):
+        down, across = (line[some] for line in middle)
+        before = cut_windows(patch.images[0], down, across, size)
+        after = cut_windows(patch.images[1], down + y[some], across + x[some], size)
+        found = torch.cat(network.dense(torch.stack([before, after], 1), step), 1)  # cells 4 cell cell
+        for i, j in product(range(cell), repeat=2):
+            result[:, cell * row[some] + i, cell * column[some] + j] = found[:, :, i, j].T

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from terrashift.errors import OptionError
-from terrashift.models.cnn4l import CNN3L_5PX, Cnn4l, Cnn4lOptions, margins, prepare, recentred, two_steps
+from terrashift.models.cnn4l import CNN3L_5PX, Cnn4l, Cnn4lOptions, Lattice, margins, prepare, recentred, two_steps
 from terrashift.models.counting import cost, count_weights
 from terrashift.models.estimate import split
 from terrashift.models.layers import sample
@@ -108,8 +108,27 @@ def test_windows_are_moved_as_a_whole_and_their_offset_is_added(kind, first, ste
         offsets[:] = torch.tensor([3, -2])[:, None, None]
         offsets[..., columns // 2 :] = torch.tensor([-1, 4])[:, None, None]
     with torch.no_grad():
-        found = recentred(network, pair, offsets, first, step).flow
+        found = recentred(network, pair, offsets, Lattice(first, step)).flow
         assert torch.allclose(found, naive_recentred(network, pair, offsets, first, step), atol=2e-6)
+
+
+@pytest.mark.parametrize(("step", "cell"), [(1, 4), (2, 2), (3, 3)])
+@pytest.mark.parametrize("patch_px", [12, 128])
+def test_windows_of_a_cell_go_together_however_they_are_evaluated(step, cell, patch_px, monkeypatch):
+    """Cells of many offsets, some evaluated at once and some by themselves, none beyond the image."""
+    monkeypatch.setattr("terrashift.models.cnn4l.PATCH_PX", patch_px)
+    monkeypatch.setattr("terrashift.models.cnn4l.TOGETHER_PX", 500)
+    network = awake(Cnn4lOptions(8, 2, width=4))
+    rows, columns = 5 * cell, 7 * cell
+    margin = 3
+    pair = torch.randn(1, 2, step * (rows - 1) + 8 + 2 * margin, step * (columns - 1) + 8 + 2 * margin)
+    torch.manual_seed(1)
+    few = torch.randint(-margin, margin + 1, (1, 2, 5, 7))
+    few[..., :3] = 2
+    offsets = few.repeat_interleave(cell, 2).repeat_interleave(cell, 3)
+    with torch.no_grad():
+        found = recentred(network, pair, offsets, Lattice(margin, step, cell)).flow
+        assert torch.allclose(found, naive_recentred(network, pair, offsets, margin, step), atol=2e-6)
 
 
 def test_two_steps_find_whole_pixels_first():
