@@ -16,6 +16,7 @@ from .presets import DEFAULT, PRESETS, PresetName, preset, regulariser_named
 from .recipe import METHODS, UNIONS, Recipe, explain
 
 SHORT = {"window_px": "--window", "step_px": "--step"}
+LONG = {flag: setting for setting, flag in SHORT.items()}
 NAMES = {("regularise", "method"): "regularize"}
 """Flags that are not called like their setting."""
 CHOICES = {"estimate": tuple(METHODS), "regularise": ("off", "quadratic", "tv", "log_tv")}
@@ -74,7 +75,7 @@ def refuse_foreign(words: Sequence[str], recipe: Recipe, parts: Sequence[str]) -
         chosen = getattr(recipe, part)
         for word in words:
             name = word.split("=")[0]
-            key = name.lstrip("-").replace("-", "_")
+            key = LONG.get(name, name.lstrip("-").replace("-", "_"))
             others = [other for other, model in UNIONS[part].items() if key in model.model_fields]
             if name.startswith("--") and others and key not in type(chosen).model_fields:
                 flag, own = flag_of(part, "method"), _choice(part, chosen.method)

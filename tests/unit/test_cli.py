@@ -12,7 +12,7 @@ import yaml
 from terrashift import cli, commands, flags
 from terrashift.errors import IncompleteError, InputError, OutputError
 from terrashift.presets import preset
-from terrashift.recipe import Recipe
+from terrashift.recipe import OF_NETWORKS, Recipe
 from terrashift.regularise.log_tv import LogTv
 from terrashift.regularise.tv import Tv
 
@@ -103,7 +103,8 @@ def test_every_flag_reaches_its_setting():
 @pytest.mark.parametrize(
     ("words", "name"),
     [
-        ("", "none"),
+        ("", "log_tv"),
+        ("--method frequency", "none"),
         ("--method spatial", "none"),
         ("--method microflow", "log_tv"),
         ("--method microflow --preset glacier", "none"),
@@ -121,8 +122,9 @@ def test_the_method_brings_its_regulariser_and_the_flag_wins(words, name):
 def test_flags_reach_the_settings_of_the_regulariser():
     words = "--regularize log_tv --strength-px 0.3 --edge-px 0.07 --fill-px 4 --no-by-sigma --rounds 2 --sigma-px 0.1"
     found = start_and_parse(*words.split()).regularise
-    assert found == LogTv(strength_px=0.3, edge_px=0.07, fill_px=4, by_sigma=False, rounds=2, sigma_px=0.1)
-    assert start_and_parse("--method", "microflow", "--edge-px", "0.2").regularise == LogTv(edge_px=0.2)
+    changed = {"strength_px": 0.3, "edge_px": 0.07, "fill_px": 4, "by_sigma": False, "rounds": 2, "sigma_px": 0.1}
+    assert found == OF_NETWORKS.model_copy(update=changed)
+    assert start_and_parse("--method", "frequency", *words.split()).regularise == LogTv(**changed)
 
 
 def test_a_regulariser_in_a_recipe_file_stays_unless_the_flag_says_otherwise(tmp_path):
@@ -135,7 +137,7 @@ def test_a_regulariser_in_a_recipe_file_stays_unless_the_flag_says_otherwise(tmp
     assert not start_and_parse(*words, "--regularize", "off").regularises
     path.write_text("estimate: {method: spatial}")
     assert start_and_parse(*words).regularise.method == "none"
-    assert start_and_parse(*words, "--method", "microflow").regularise == LogTv()
+    assert start_and_parse(*words, "--method", "microflow").regularise == OF_NETWORKS
 
 
 def test_no_flags_give_the_default_recipe():
@@ -143,7 +145,7 @@ def test_no_flags_give_the_default_recipe():
 
 
 def test_short_forms_and_auto_work():
-    recipe = start_and_parse("--window", "64", "--step=4", "--search-px", "auto")
+    recipe = start_and_parse("--method", "frequency", "--window", "64", "--step=4", "--search-px", "auto")
     assert (recipe.estimate.window_px, recipe.estimate.step_px, recipe.search.search_px) == (64, 4, "auto")
 
 
@@ -163,22 +165,26 @@ def test_flags_lie_over_a_preset_and_over_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--reg 0.3", "--reg is an option of --method spatial; this run uses --method frequency"),
+        ("--reg 0.3", "--reg is an option of --method spatial; this run uses --method microflow"),
+        ("--window 32", "--window is an option of --method frequency or spatial; this run uses --method microflow"),
         ("--method spatial --robustness=3", "--robustness is an option of --method frequency"),
-        ("--edge-px 1", "--edge-px is an option of --regularize log_tv; this run uses --regularize off"),
+        (
+            "--method frequency --edge-px 1",
+            "--edge-px is an option of --regularize log_tv; this run uses --regularize off",
+        ),
         ("--regularize tv --reach=3", "--reach is an option of --regularize quadratic; this run uses --regularize tv"),
         ("--regularize median", "there is no regulariser 'median'"),
         ("--regularize tv --strength-px 9", "--strength-px is 9.0: Input should be less than or equal to 5"),
-        ("--window 6", "--window-px is 6: Input should be greater than or equal to 8"),
-        ("--window 33", "--window-px is 33: Input should be a multiple of 2"),
+        ("--method frequency --window 6", "--window-px is 6: Input should be greater than or equal to 8"),
+        ("--method frequency --window 33", "--window-px is 33: Input should be a multiple of 2"),
         ("--max-memory lots", "--max-memory is 'lots': 'lots' is not a size"),
         ("--threads 0", "--threads is 0: Input should be greater than or equal to 1"),
         ("--preset glaciers", "Did you mean `glacier`?"),
         ("--method cosi", "there is no method 'cosi'"),
         ("--recipe nowhere.yaml", "recipe nowhere.yaml cannot be read"),
         ("--recipe a.yaml --preset dune", "--recipe and --preset are two starting points"),
-        ("--wndow 64", "--window"),
-        ("--window many", "many"),
+        ("--method frequency --wndow 64", "--window"),
+        ("--method frequency --window many", "many"),
     ],
 )
 def test_a_mistake_in_a_flag_is_named_and_ends_with_2(words, message, capsys):

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from terrashift.errors import OptionError
 from terrashift.estimators.consistency import BackwardOptions, WithBackward
 from terrashift.estimators.frequency import Frequency
+from terrashift.estimators.microflow import MicroFlow
 from terrashift.estimators.search import SearchOptions
 from terrashift.estimators.spatial import Spatial
 from terrashift.io.raster import ReadOptions
@@ -226,5 +227,5 @@ def test_recipes_are_frozen():
 
 
 def test_the_estimator_is_checked_backwards_where_asked():
-    assert Recipe().estimator == Frequency()
-    assert Recipe(backward=BackwardOptions(backward_px=0.5)).estimator == WithBackward(Frequency(), 0.5)
+    assert Recipe().estimator == MicroFlow()
+    assert Recipe(backward=BackwardOptions(backward_px=0.5)).estimator == WithBackward(MicroFlow(), 0.5)
