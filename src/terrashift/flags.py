@@ -79,7 +79,7 @@ def refuse_foreign(words: Sequence[str], recipe: Recipe, parts: Sequence[str]) -
             others = [other for other, model in UNIONS[part].items() if key in model.model_fields]
             if name.startswith("--") and others and key not in type(chosen).model_fields:
                 flag, own = flag_of(part, "method"), _choice(part, chosen.method)
-                raise OptionError(f"{name} is an option of {flag} {', '.join(others)}; this run uses {flag} {own}.")
+                raise OptionError(f"{name} is an option of {flag} {' or '.join(others)}; this run uses {flag} {own}.")
 
 
 def _choice(part: str, method: str) -> str:
