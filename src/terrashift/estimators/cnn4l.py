@@ -37,9 +37,9 @@ class Cnn4l(Learned, frozen=True, extra="forbid"):
         default="cnn4l-dis16", description="Trained weights: a name of the package's, or a .safetensors file."
     )
     coarse: str = Field(
-        default="cnn3l-5px",
-        description="Trained weights of a first step, which finds whole pixels where the search is wider than one; "
-        "none: phase correlation of large windows finds them.",
+        default="none",
+        description="Trained weights of a first step, such as cnn3l-5px, which finds whole pixels where the search is "
+        "wider than one; none: phase correlation of large windows finds them.",
     )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -48,16 +48,18 @@ class Errors(NamedTuple):
     log_scale: Float[Tensor, " n"]
 
 
-def errors_of(validation: Validation, run: Callable[[Tensor, Tensor], Estimate]) -> dict[str, Errors]:
-    """Errors and scales on the validation pairs of each class, each pair's median residual removed.
+def errors_of(
+    validation: Validation, run: Callable[[Tensor, Tensor], Estimate], classes: Sequence[str] = ()
+) -> dict[str, Errors]:
+    """Errors and scales on the validation pairs of some classes, or all, each pair's median residual removed.
 
     The dates' own offset is known to some hundredths of a pixel only: it is not the network's error.
     """
     found = {}
     inner = slice(BORDER_PX, -BORDER_PX)
-    for name, batches in validation.sets.items():
+    for name in classes or validation.sets:
         parts = []
-        for batch in batches:
+        for batch in validation.sets[name]:
             estimate = run(batch.before[:, None], batch.after[:, None])
             rest = estimate.flow.float() - batch.flow
             rest = rest - rest.flatten(2).median(2).values[:, :, None, None]

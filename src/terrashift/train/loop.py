@@ -217,9 +217,7 @@ class _Run:
     def _calibrate(self, held_out: Archive) -> dict[str, Any]:
         recipe = self.recipe
         pairs = Validation(held_out, recipe.calibration_pairs, recipe.calibration_px, self.device, CALIBRATION_SEED)
-        errors = errors_of(pairs, self.estimate)
-        kept = self.recipe.calibrate_on or tuple(errors)
-        errors = {name: errors[name] for name in kept}
+        errors = errors_of(pairs, self.estimate, recipe.calibrate_on)
         found = calibrate(errors)
         return {"calibration": found._asdict(), "coverage": [line._asdict() for line in coverage(errors, found)]}
 
