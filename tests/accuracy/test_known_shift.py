@@ -23,13 +23,6 @@ REAL = [("train/milano/milano_date1.tif", "red"), ("train/single_date/landsat8_p
 every_method = pytest.mark.parametrize("name", METHODS)
 
 
-def bar(name: str) -> float:
-    """The bias allowed; the test is skipped where none was set yet."""
-    if name not in BAR_PX:
-        pytest.skip(f"no bar was set for {name} yet")
-    return BAR_PX[name]
-
-
 @pytest.fixture(scope="module")
 def ground() -> torch.Tensor:
     return periodic_component(procedural_scene(*CROP_PX, seed=11).before[0])
@@ -41,9 +34,8 @@ def estimator(name: str):
 
 @every_method
 def test_a_made_up_crop_comes_back_without_bias(name, ground):
-    allowed = bar(name)
     found = biases(estimator(name), ground, SHIFTS_PX)
-    assert found.abs().max() < allowed, found
+    assert found.abs().max() < BAR_PX[name], found
 
 
 @pytest.mark.imagery
@@ -52,22 +44,21 @@ def test_a_made_up_crop_comes_back_without_bias(name, ground):
 def test_a_real_crop_comes_back_without_bias(name, path, band, imagery):
     if not (imagery / path).exists():
         pytest.skip(f"{path} is not among the imagery")
-    allowed = bar(name)
     found = biases(estimator(name), read_crop(imagery / path, band, CROP_PX), FEWER_PX)
-    assert found.abs().max() < allowed, found
+    assert found.abs().max() < BAR_PX[name], found
 
 
 @every_method
 def test_a_rotated_grid_of_oblong_pixels_gives_the_metres_that_the_ground_moved(name, ground):
-    xy, allowed = (0.3, -0.7), bar(name)
+    xy = 0.3, -0.7
     transform = Affine.translation(5e5, 4e6) @ Affine.rotation(25) @ Affine.scale(10, -15)
     source = source_of(ground, fourier_shift(ground, xy), transform)
     one = estimator(name)
     field = DisplacementField.from_flow(measure(one, source, Search()).flow, source.grid, one.step_px)
     here, there = transform @ (90.5, 60.5), transform @ (90.5 + xy[0], 60.5 + xy[1])
     assert field.grid.unit == "m"
-    assert field.east.nanmedian().item() == pytest.approx(there[0] - here[0], abs=allowed * 15)
-    assert field.north.nanmedian().item() == pytest.approx(there[1] - here[1], abs=allowed * 15)
+    assert field.east.nanmedian().item() == pytest.approx(there[0] - here[0], abs=BAR_PX[name] * 15)
+    assert field.north.nanmedian().item() == pytest.approx(there[1] - here[1], abs=BAR_PX[name] * 15)
 
 
 def test_the_periodic_component_closes_its_edges_and_keeps_the_texture(ground):
