@@ -24,7 +24,20 @@ from terrashift.io.store import work_folder
 SHAPE = (96, 112)
 SHIFT_XY = (0.4, -0.3)
 NORTH_UP = Affine(10, 0, 500_000, 0, -10, 4_000_000)
-FAST = ["--window", "16", "--start-window-px", "32", "--step", "8", "--search-px", "2", "--device", "cpu"]
+FAST = [
+    "--method",
+    "frequency",
+    "--window",
+    "16",
+    "--start-window-px",
+    "32",
+    "--step",
+    "8",
+    "--search-px",
+    "2",
+    "--device",
+    "cpu",
+]
 
 
 def ground(x: float = 0, y: float = 0) -> np.ndarray:

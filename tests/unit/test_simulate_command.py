@@ -71,7 +71,20 @@ def test_one_command_makes_pairs_that_measure_as_their_truth_says(capsys):
     assert list(card["places"]) == ["etna"]
     assert Path("pairs/contact.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     pair = "pairs/pair_00000/"
-    fast = ["--window", "16", "--start-window-px", "32", "--step", "2", "--search-px", "6", "--device", "cpu"]
+    fast = [
+        "--method",
+        "frequency",
+        "--window",
+        "16",
+        "--start-window-px",
+        "32",
+        "--step",
+        "2",
+        "--search-px",
+        "6",
+        "--device",
+        "cpu",
+    ]
     assert cli.main(["measure", pair + "before.tif", pair + "after.tif", "-o", "d.tif", *fast]) == 0
     found, truth = read_field("d.tif"), read_field(pair + "truth.tif")
     for name in ("east", "north"):
