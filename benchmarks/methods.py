@@ -68,7 +68,7 @@ NETWORKS = {
 VARIANTS |= {
     name: Method(network, Search((0, 0), (4, 4)), "cosicorr_32_s1")
     for name, network in NETWORKS.items()
-    if {network.weights, getattr(network, "coarse", network.weights)} <= {*available()}
+    if network.weights in available()
 }
 
 
