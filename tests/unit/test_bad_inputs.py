@@ -24,20 +24,8 @@ from terrashift.io.store import work_folder
 SHAPE = (96, 112)
 SHIFT_XY = (0.4, -0.3)
 NORTH_UP = Affine(10, 0, 500_000, 0, -10, 4_000_000)
-FAST = [
-    "--method",
-    "frequency",
-    "--window",
-    "16",
-    "--start-window-px",
-    "32",
-    "--step",
-    "8",
-    "--search-px",
-    "2",
-    "--device",
-    "cpu",
-]
+SMALL = ["--method", "frequency", "--window", "16", "--start-window-px", "32"]
+FAST = [*SMALL, "--step", "8", "--search-px", "2", "--device", "cpu"]
 
 
 def ground(x: float = 0, y: float = 0) -> np.ndarray:
@@ -266,6 +254,20 @@ def test_an_output_that_cannot_be_is_refused_before_any_work(capsys, monkeypatch
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions of folders are a POSIX matter")
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ("mine", "there are no weights 'mine': the package holds"),
+        ("geoflownet", "geoflownet holds weights of the network iterative"),
+    ],
+)
+def test_weights_that_are_missing_or_of_another_method_are_refused_before_any_work(weights, said, capsys):
+    words = ["measure", "a.tif", "b.tif", "-o", "d.tif", "--device", "cpu", "--method", "microflow"]
+    assert cli.main([*words, "--weights", weights]) == 2
+    assert said in capsys.readouterr().err
+    assert not list(Path().glob("d.tif*"))
+
+
 def test_a_folder_that_may_not_be_written_is_named(capsys):
     place = Path(tempfile.mkdtemp())
     place.chmod(0o555)

@@ -141,7 +141,12 @@ class Learned(BaseModel, ABC, frozen=True, extra="forbid"):
         return limits.multiple * math.ceil(reach / limits.multiple)
 
     def memory(self, search: Search) -> int:
-        """Upper estimate of one block's working memory, bytes."""
+        """Upper estimate of one block's working memory, bytes.
+
+        Raises:
+            InputError: where there are no such weights, or they are not for this method: asked before any work begins.
+        """
+        _ = self._options
         return self._bytes(self.block_px + 2 * self.halo(search))
 
     def __call__(
