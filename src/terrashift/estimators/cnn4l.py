@@ -82,10 +82,14 @@ class Cnn4l(Learned, frozen=True, extra="forbid"):
 
     def _find(self, sight: Sight) -> Estimate:
         fine, reach = self._ready(sight.before.device), _reach(sight)
-        lines = [torch.arange(k, n, self.step_px) for k, n in zip(sight.first, sight.before.shape[-2:], strict=True)]
-        rows, columns = (line.to(sight.before.device) for line in lines)
+        rows, columns = (
+            torch.arange(start, max(start, stop), self.step_px, device=sight.before.device)
+            for start, stop in zip(sight.first, sight.before.shape[-2:], strict=True)
+        )
+        if not (len(rows) and len(columns)):  # all data lies between the places
+            nothing = sight.before.new_zeros(sight.have.shape)
+            return Estimate(nothing, nothing)
         offsets = self._offsets(sight)[..., rows[:, None] // CELL_PX, columns // CELL_PX]
-
         cell = CELL_PX // self.step_px if CELL_PX % self.step_px == 0 else 1
         lattice = Lattice(reach, self.step_px, cell)
 
