@@ -78,7 +78,7 @@ class Cnn4l(Learned, frozen=True, extra="forbid"):
         for options in (self._options, self._coarse_options):
             if options is not None:
                 patches = max(patches, options.width * (max(PATCH_PX, self.step_px) + options.window_px) ** 2)
-        return 200 * side_px**2 + 90 * patches
+        return 250 * side_px**2 + 90 * patches
 
     def _find(self, sight: Sight) -> Estimate:
         fine, reach = self._ready(sight.before.device), _reach(sight)
