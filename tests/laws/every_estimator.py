@@ -36,8 +36,6 @@ class Case(NamedTuple):
     """Allowed for any window where the images are the same; a network never learned that this is special."""
     step_px: float = 0.02
     """Allowed between measurements of the same place with different steps."""
-    far_px: int = 10
-    """Search in which motion nearly as large must be found."""
 
     @property
     def missing(self) -> list[str]:
@@ -48,7 +46,7 @@ class Case(NamedTuple):
 
 CASES = {
     "frequency": Case(Frequency(), 0.006, 0.03),
-    "frequency 16": Case(Frequency(window_px=16, start_window_px=32), 0.015, 0.06, far_px=6),
+    "frequency 16": Case(Frequency(window_px=16, start_window_px=32), 0.015, 0.06),
     "spatial": Case(Spatial(), 0.01, 0.06, step_px=0.05),  # paths run through other places
     "microflow": Case(MicroFlow(precision="float32"), 0.05, 0.1, 0.06),
     # the bounds of these four are guesses until their weights are there
