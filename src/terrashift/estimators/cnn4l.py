@@ -78,14 +78,18 @@ class Cnn4l(Learned, frozen=True, extra="forbid"):
         for options in (self._options, self._coarse_options):
             if options is not None:
                 patches = max(patches, options.width * (max(PATCH_PX, self.step_px) + options.window_px) ** 2)
-        return 200 * side_px**2 + 90 * patches
+        return 250 * side_px**2 + 90 * patches
 
     def _find(self, sight: Sight) -> Estimate:
         fine, reach = self._ready(sight.before.device), _reach(sight)
-        lines = [torch.arange(k, n, self.step_px) for k, n in zip(sight.first, sight.before.shape[-2:], strict=True)]
-        rows, columns = (line.to(sight.before.device) for line in lines)
+        rows, columns = (
+            torch.arange(start, max(start, stop), self.step_px, device=sight.before.device)
+            for start, stop in zip(sight.first, sight.before.shape[-2:], strict=True)
+        )
+        if not (len(rows) and len(columns)):  # all data lies between the places
+            nothing = sight.before.new_zeros(sight.have.shape)
+            return Estimate(nothing, nothing)
         offsets = self._offsets(sight)[..., rows[:, None] // CELL_PX, columns // CELL_PX]
-
         cell = CELL_PX // self.step_px if CELL_PX % self.step_px == 0 else 1
         lattice = Lattice(reach, self.step_px, cell)
 

@@ -167,6 +167,19 @@ def test_an_image_that_fills_part_of_its_block_is_measured_up_to_its_edge(files,
 
 
 @every_method
+@pytest.mark.parametrize("strip", [(slice(0, 3), slice(None)), (slice(None), slice(0, 5)), (slice(0, 0), slice(0, 0))])
+def test_a_strip_of_data_between_the_places_is_no_mistake(files, name, strip):
+    """Wide steps, and less data than one."""
+    estimator = untrained.estimator(files, name, step_px=35)
+    image = torch.full_like(images(estimator)[0], torch.nan)
+    halo = estimator.halo(NEAR)
+    image[halo:-halo, halo:-halo][strip] = 5.0
+    flow = estimator(image, image, NEAR)
+    assert flow.reasons.shape == (2, 2)
+    assert (flow.reasons == int(Reason.NODATA)).all()
+
+
+@every_method
 def test_poor_vectors_can_be_rejected_by_their_error(files, name):
     plain = untrained.estimator(files, name)
     before, after = images(plain, (0.4, -0.2))
