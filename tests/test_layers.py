@@ -12,14 +12,16 @@ import pytest
 LINES = """
 __main__
 cli
-commands training
-console flags demo dataset
+verbs
+flags demo dataset
+console arguments
 pipeline
 presets product report
 recipe
 runner
 plot train
-analyse evaluate
+evaluate
+analyse
 register superres restore
 estimators regularise simulate
 io models
@@ -28,7 +30,10 @@ core
 errors
 """
 LEVEL = {name: -level for level, line in enumerate(LINES.split("\n")) for name in line.split()}
-LATE = {"matplotlib", "cmcrameri", "rich", "zarr", "tyro", "cutde"}
+LATE = {
+    *("matplotlib", "cmcrameri", "rich", "zarr", "tyro", "cutde", "bokeh", "cv2", "skimage"),
+    *("xarray", "h5netcdf", "pyogrio", "shapely", "playwright", "pandas"),
+}
 """Slow to import and needed by few: inside the function that needs them only."""
 LIGHT = {"__init__", "__main__", "cli", "console", "errors"}
 """What `terrashift --help` imports: standard library only at module level."""

@@ -19,8 +19,13 @@ VERBS = {
     "pack": "pack imagery into one small archive, for simulate and train",
     "demo": "generate an earthquake, measure it and compare with the truth",
 }
-MODULES = {"train": "training"}
-"""Where a verb is, if not in `commands`: that one runs on machines without the libraries which the others need."""
+ROOMS = {
+    "check": "measure",
+    "recipe": "measure",
+    "demo": "measure",
+    "pack": "simulate",
+}
+"""The module of `verbs` that a verb is in, where it is not called like it."""
 USAGE = """\
 usage: terrashift VERB ... [--debug]
 
@@ -81,7 +86,7 @@ def _dispatch(words: list[str]) -> int:
         close = difflib.get_close_matches(verb, VERBS, 1, 0.4)
         hint = f"Did you mean `terrashift {close[0]}`?" if close else f"Verbs: {', '.join(VERBS)}."
         raise OptionError(f"there is no verb {verb!r}. {hint}")
-    module = import_module(f".{MODULES.get(verb, 'commands')}", __package__)
+    module = import_module(f".verbs.{ROOMS.get(verb, verb)}", __package__)
     return getattr(module, verb)(rest)
 
 

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
+from .arguments import Argument, argument
+from .arguments import parse as read
 from .errors import OptionError
 from .presets import DEFAULT, PRESETS, PresetName, preset, regulariser_named
 from .recipe import METHODS, UNIONS, Recipe, explain
@@ -22,8 +24,6 @@ NAMES = {("regularise", "method"): "regularize"}
 CHOICES = {"estimate": tuple(METHODS), "regularise": ("off", "quadratic", "tv", "log_tv")}
 """What the help says of the flags that decide which others there are."""
 PARTS = tuple(Recipe.model_fields)
-REQUIRED: Any = object()
-"""Default of an argument that must be given."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def flag_of(part: str, name: str) -> str:
 
 
 def parse(
-    start: Start, verb: str, about: str, arguments: Sequence[tuple[str, Any, Any]], parts: Sequence[str] = PARTS
+    start: Start, verb: str, about: str, arguments: Sequence[Argument], parts: Sequence[str] = PARTS
 ) -> tuple[Any, Recipe]:
     """Read the rest of a command line.
 
@@ -105,43 +105,25 @@ def parse(
         start: the recipe whose values are the defaults.
         verb: `measure`, ... for the usage line.
         about: what the verb does, for its help.
-        arguments: (name, annotation, default) of what is not in the recipe.
+        arguments: what is not in the recipe.
         parts: the recipe's sections that become flags.
 
     Returns:
         The arguments as attributes, and the recipe with the flags laid over it.
     """
-    import tyro
-
     refuse_foreign(start.rest, start.recipe, parts)
-    fields = [(name, kind, _field(default)) for name, kind, default in arguments]
-    for part in parts:
-        section = _section(part, getattr(start.recipe, part))
-        fields.append((part, section, dataclasses.field(default_factory=section)))
-    form = dataclasses.make_dataclass(verb, fields, kw_only=True)
-    found = tyro.cli(
-        form,
-        prog=f"terrashift {verb}",
-        description=about,
-        args=list(start.rest),
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.HelptextFromCommentsOff),
-    )
+    sections = [(part, _section(part, getattr(start.recipe, part))) for part in parts]
+    more = [(part, section, dataclasses.field(default_factory=section)) for part, section in sections]
+    found = read(start.rest, verb, about, [*arguments, *more])
     return found, _lay_over(start.recipe, {part: dataclasses.asdict(getattr(found, part)) for part in parts})
 
 
-def _field(default: Any) -> Any:
-    return dataclasses.field() if default is REQUIRED else dataclasses.field(default=default)
-
-
-def start_arguments() -> list[tuple[str, Any, Any]]:
+def start_arguments() -> list[Argument]:
     """The flags that `take_start` has already taken away, for the help."""
-    import tyro
-
-    recipe = tyro.conf.arg(help="Recipe file to start from; flags change it.", metavar="FILE")
-    names = tyro.conf.arg(help="Ready settings to start from: " + ", ".join(PRESETS) + ".")
+    ready = "Ready settings to start from: " + ", ".join(PRESETS) + "."
     return [
-        ("recipe", Annotated[Path | None, recipe], None),
-        ("preset", Annotated[PresetName, names], DEFAULT),
+        argument("recipe", Path | None, None, "Recipe file to start from; flags change it.", metavar="FILE"),
+        argument("preset", PresetName, DEFAULT, ready),
     ]
 
 

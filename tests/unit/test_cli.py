@@ -9,12 +9,13 @@ from importlib import import_module
 import pytest
 import yaml
 
-from terrashift import cli, commands, flags
+from terrashift import cli, flags
 from terrashift.errors import IncompleteError, InputError, OutputError
 from terrashift.presets import preset
 from terrashift.recipe import OF_NETWORKS, Recipe
 from terrashift.regularise.log_tv import LogTv
 from terrashift.regularise.tv import Tv
+from terrashift.verbs import measure as measuring
 
 SLOW = ("torch", "numpy", "rasterio", "pydantic", "tyro", "zarr", "matplotlib", "rich", "yaml")
 
@@ -43,7 +44,7 @@ def test_python_m_terrashift_lists_every_verb():
 
 
 def test_every_verb_is_a_function():
-    homes = {verb: import_module(f"terrashift.{cli.MODULES.get(verb, 'commands')}") for verb in cli.VERBS}
+    homes = {verb: import_module(f"terrashift.verbs.{cli.ROOMS.get(verb, verb)}") for verb in cli.VERBS}
     assert [verb for verb, home in homes.items() if not callable(getattr(home, verb, None))] == []
 
 
@@ -221,7 +222,7 @@ def test_an_error_is_a_message_and_an_exit_code(error, code, monkeypatch, capsys
     def verb(words):
         raise error
 
-    monkeypatch.setattr(commands, "demo", verb)
+    monkeypatch.setattr(measuring, "demo", verb)
     assert run("demo") == code
     assert capsys.readouterr().err == f"terrashift: {error}\n"
     with pytest.raises(type(error)):
@@ -232,6 +233,6 @@ def test_ctrl_c_ends_with_130_and_what_was_kept(monkeypatch, capsys):
     def verb(words):
         raise KeyboardInterrupt("interrupted: 3 of 9 tiles are finished and kept.")
 
-    monkeypatch.setattr(commands, "demo", verb)
+    monkeypatch.setattr(measuring, "demo", verb)
     assert run("demo") == 130
     assert "3 of 9 tiles" in capsys.readouterr().err

@@ -9,8 +9,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from .console import tell
-from .errors import OptionError
+from ..console import tell
+from ..errors import OptionError
 
 ABOUT = """Train a network as a recipe says (see recipes/train), or go on with a run that was cut short.
 
@@ -30,11 +30,11 @@ def train(words: Sequence[str]) -> int:
 
     import torch
 
-    from .train.loop import Progress
-    from .train.loop import train as run
-    from .train.recipe import load_recipe
-    from .train.validate import Score
-    from .train.workers import Workers, run_together
+    from ..train.loop import Progress
+    from ..train.loop import train as run
+    from ..train.recipe import load_recipe
+    from ..train.validate import Score
+    from ..train.workers import Workers, run_together
 
     device = found.device if found.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
@@ -59,8 +59,8 @@ def train(words: Sequence[str]) -> int:
     if weights is None:  # another process tells
         return 0
     if importlib.util.find_spec("matplotlib"):
-        from .plot.training import curves
-        from .train.loop import finished
+        from ..plot.training import curves
+        from ..train.loop import finished
 
         curves(list(finished(folder)), folder / "log.png")
     tell(f"weights: {weights}")
