@@ -15,12 +15,11 @@ cli
 verbs
 flags demo dataset
 console arguments
-pipeline
+pipeline evaluate
 presets product report
 recipe
 runner
 plot train
-evaluate
 analyse
 register superres restore
 estimators regularise simulate

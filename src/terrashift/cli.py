@@ -14,6 +14,7 @@ VERBS = {
     "check": "look at two images before any work: do they line up, is there enough to match?",
     "measure": "measure ground displacement between two images",
     "recipe": "print a commented recipe to start from",
+    "evaluate": "judge methods on the same cases, in one table",
     "train": "train a network on simulated earthquakes",
     "simulate": "make pairs of images with exactly known displacement, from your images or none",
     "pack": "pack imagery into one small archive, for simulate and train",
