@@ -17,15 +17,9 @@ from terrashift.core.image import Image, Pair
 from terrashift.core.source import ArrayPair
 from terrashift.estimators.base import Estimator, Search
 from terrashift.estimators.blocks import measure_whole
-from terrashift.estimators.cnn4l import Cnn4l
 from terrashift.estimators.frequency import Frequency
-from terrashift.estimators.geoflownet import GeoFlowNet
-from terrashift.estimators.iterative import Iterative
 from terrashift.estimators.microflow import MicroFlow
-from terrashift.estimators.searaft import SeaRaft
 from terrashift.estimators.spatial import Spatial
-from terrashift.io.weights import available
-from terrashift.recipe import usual_regulariser
 from terrashift.regularise.base import Regulariser
 from terrashift.regularise.blocks import regularise_whole
 from terrashift.regularise.off import Off
@@ -52,24 +46,6 @@ METHODS = {
     "microflow": Method(MicroFlow(), Search((0, 0), (4, 4)), "cosicorr_32_s1"),
 }
 """What the accuracy tests hold to its bars."""
-
-VARIANTS = {
-    "microflow + log_tv": METHODS["microflow"]._replace(regulariser=usual_regulariser("microflow")),
-    "microflow, 4 mirrors": METHODS["microflow"]._replace(estimator=MicroFlow(mirrors=4)),
-}
-"""What is only shown beside these."""
-NETWORKS = {
-    "geoflownet": GeoFlowNet(),
-    "iterative": Iterative(),
-    "searaft": SeaRaft(),
-    "cnn4l uni16": Cnn4l(weights="cnn4l-uni16"),
-    "cnn4l dis16": Cnn4l(weights="cnn4l-dis16"),
-}
-VARIANTS |= {
-    name: Method(network, Search((0, 0), (4, 4)), "cosicorr_32_s1")
-    for name, network in NETWORKS.items()
-    if network.weights in available()
-}
 
 
 class Measured(NamedTuple):

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
+import numpy as np
 import torch
 from methods import machine
-from reference_cases import CLASSES, mean, score
-from validation_pairs import SEED, Known, measured
+from validation_pairs import SCORES, SEED, Known, measured, scores
 
 from terrashift.estimators.microflow import MicroFlow
 from terrashift.recipe import usual_regulariser
@@ -28,8 +28,8 @@ from terrashift.regularise.log_tv import LogTv
 from terrashift.regularise.off import Off
 from terrashift.regularise.quadratic import Quadratic
 from terrashift.regularise.tv import Tv
+from terrashift.train.validate import CLASSES
 
-ZONES = ("fault", "near", "far", "rough")
 STRENGTHS_PX = (0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 EDGES_PX = (0.01, 0.03, 0.1, 0.2)
 MORE_ROUNDS = 5
@@ -50,13 +50,12 @@ def settings() -> dict[str, Regulariser]:
 
 def row(name: str, regulariser: Regulariser, flows: Sequence[Known]) -> str:
     """Smooth every flow and score it."""
-    scores, start = {size: [] for size in CLASSES}, time.process_time()
-    smooth = [regularise_whole(regulariser, flow) for _, flow in flows]
+    found, start = {size: [] for size in CLASSES}, time.process_time()
+    smooth = [regularise_whole(regulariser, known.flow) for known in flows]
     seconds = 1e6 * (time.process_time() - start) / sum(flow.score.numel() for flow in smooth)
-    for (case, _), flow in zip(flows, smooth, strict=True):
-        scores[case.size].append(score(case, flow.xy.numpy()))
-    means = [mean(part) for part in scores.values()]
-    cells = [" / ".join(f"{getattr(one, zone):.4f}" for zone in ZONES) for one in means]
+    for known, flow in zip(flows, smooth, strict=True):
+        found[known.size].append(scores(known.case, flow))
+    cells = [" / ".join(f"{value:.4f}" for value in np.nanmean(part, 0)) for part in found.values()]
     return f"| {name} | {' | '.join(cells)} | {seconds:.1f} |"
 
 
@@ -73,9 +72,9 @@ def main() -> None:
     every = measured(options.archive, MicroFlow(), options.pairs, options.size, options.seed)
     flows = [known for known in every if known.case.fault.any()]
     print(
-        f"{len(flows)} pairs of {options.size} px, seed {options.seed}; each cell: {' / '.join(ZONES)}; {machine()}\n"
+        f"{len(flows)} pairs of {options.size} px, seed {options.seed}; each cell: {' / '.join(SCORES)}; {machine()}\n"
     )
-    print(f"| setting | {' | '.join(CLASSES.values())} | CPU-s per million |\n| --- {'| --- ' * (1 + len(CLASSES))}|")
+    print(f"| setting | {' | '.join(CLASSES)} | CPU-s per million |\n| --- {'| --- ' * (1 + len(CLASSES))}|")
     for name, regulariser in settings().items():
         if any(fnmatch(name, pattern) for pattern in options.only):
             print(row(name, regulariser, flows), flush=True)

@@ -1,6 +1,6 @@
 """What the regularisers gain on flows with known motion and noise, what they cost, and how well their blocks join.
 
-    python benchmarks/regularisers.py [--size 384] [--scan] [--reference CASES RESULTS]
+    python benchmarks/regularisers.py [--size 384] [--scan] [--reference FOLDER]
 
 A rough rupture of 1 px in a smooth far field gets noise of 0.05 to 0.2 px, white and correlated over measurements.
 `--scan` shows the settings around the defaults. `--reference` smooths what the original programs measured on the
@@ -22,12 +22,13 @@ import torch
 from affine import Affine
 from jaxtyping import Bool, Float
 from methods import machine
-from reference_cases import CLASSES, Case, read_flow, score
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
+from validation_pairs import scores
 
 from terrashift.core.field import Flow
 from terrashift.core.grid import Grid
+from terrashift.evaluate.reference import Reference
 from terrashift.regularise.base import Regulariser
 from terrashift.regularise.blocks import regularise_whole
 from terrashift.regularise.log_tv import LogTv
@@ -126,18 +127,21 @@ def scan(size: int) -> Iterator[str]:
         yield f"| {name} | {_cells(np.mean(rows, 0))} |"
 
 
-def reference(cases: Path, results: Path) -> Iterator[str]:
+def reference(folder: Path) -> Iterator[str]:
     """Mean errors of the original programs' flows, as they are and smoothed."""
-    paths = sorted(cases.glob("*.npz"))
-    for peer in PEERS:
-        found: dict[tuple[str, str], list[tuple[float, ...]]] = {}
-        for case in map(Case.read, paths):
-            flow = flow_of(torch.from_numpy(read_flow(results / peer / f"{case.name}.npz")))
-            for name, regulariser in DEFAULTS.items():
-                one = score(case, regulariser(flow).xy.numpy())
-                found.setdefault((case.size, name), []).append((one.fault, one.near, one.far, one.rough))
-        for (size, name), rows in sorted(found.items(), key=lambda item: list(CLASSES).index(item[0][0])):
-            yield f"| {peer}, {CLASSES[size]} | {name} | {_cells(np.mean(rows, 0))} |"
+    suite = Reference(folder)
+    for program in suite.programs():
+        if program.name not in PEERS:
+            continue
+        found: dict[tuple[str, str], list[list[float]]] = {}
+        for entry in suite.entries():
+            case = entry.load()
+            answer = program(entry, case)
+            for name, regulariser in DEFAULTS.items() if answer else ():
+                one = scores(case, regulariser(flow_of(torch.from_numpy(answer.xy))))
+                found.setdefault((entry.group, name), []).append(one)
+        for (group, name), rows in found.items():
+            yield f"| {program.name}, {group} | {name} | {_cells(np.mean(rows, 0))} |"
 
 
 def cost(size: int) -> Iterator[str]:
@@ -192,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=384, help="side of the field, measurements")
     parser.add_argument("--scan", action="store_true", help="also the settings around the defaults")
-    parser.add_argument("--reference", type=Path, nargs=2, metavar=("CASES", "RESULTS"))
+    parser.add_argument("--reference", type=Path, metavar="FOLDER")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(machine())
@@ -206,7 +210,7 @@ def main() -> None:
         tables.append(("Errors in units of the noise", head, lambda: scan(options.size)))
     if options.reference:
         head = "| flow | method | fault | near | far | roughness |"
-        tables.append(("Reference cases", head, lambda: reference(*options.reference)))
+        tables.append(("Reference cases", head, lambda: reference(options.reference)))
     for title, head, rows in tables:
         _print(title, head, rows())
 

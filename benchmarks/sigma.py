@@ -18,7 +18,6 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from methods import machine
-from reference_cases import CLASSES
 from torch import Tensor
 from validation_pairs import SEED, Known, measured
 
@@ -49,11 +48,11 @@ def components(known: Iterable[Known]) -> dict[str, Components]:
     """All components that have a sigma, by class."""
     found: dict[str, list[Tensor]] = {}
     inner = slice(BORDER_PX, -BORDER_PX)
-    for case, flow in known:
-        rest = flow.xy - torch.from_numpy(case.flow)
+    for size, case, flow in known:
+        rest = flow.xy - torch.from_numpy(case.truth)
         rest = (rest - rest.flatten(1).nanmedian(1).values[:, None, None]).abs()
         part = torch.stack([rest, flow.sigma.log(), flow.score.expand_as(rest)])[..., inner, inner].flatten(1)
-        found.setdefault(CLASSES[case.size], []).append(part[:, part.isfinite().all(0)])
+        found.setdefault(size, []).append(part[:, part.isfinite().all(0)])
     return {size: Components(*torch.cat(parts, 1)) for size, parts in found.items()}
 
 

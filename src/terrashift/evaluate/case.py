@@ -89,6 +89,11 @@ class Entry(NamedTuple):
     """Class that means are taken over."""
     load: Callable[[], Case]
 
+    @property
+    def stem(self) -> str:
+        """Its name as that of a file."""
+        return self.name.replace("/", "_")
+
 
 @runtime_checkable
 class Suite(Protocol):

@@ -66,6 +66,7 @@ def judge(
         OutputError: the folder cannot be written.
     """
     how, options = how or How(), options or SuiteOptions()
+    bounds = read_bounds(how.bounds) if how.bounds else []
     contenders = [*_contenders(methods, how.device), *(_stored(word) for word in stored)]
     names = [suite for suite in suites if isinstance(suite, str)]
     named = dict(zip(names, suites_of(names, options, folder / "cases"), strict=True))
@@ -86,7 +87,7 @@ def judge(
         _write_figures(drawn, how.figures)
     if how.set_bounds:
         write_bounds(how.set_bounds, outcome, bounds_of(outcome, headlines))
-    return Judged(outcome, table, list(broken(outcome, read_bounds(how.bounds))) if how.bounds else [])
+    return Judged(outcome, table, list(broken(outcome, bounds)))
 
 
 def _contenders(methods: Sequence[str | Method], device: str) -> list[Method]:

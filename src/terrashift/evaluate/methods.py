@@ -127,7 +127,7 @@ class Stored:
 
     def __call__(self, entry: Entry, case: Case) -> Answer | None:
         """Read it; None where there is no file of that name."""
-        path = self.folder / f"{entry.name}.npz"
+        path = self.folder / f"{entry.stem}.npz"
         if not path.exists():
             return None
         with np.load(path) as data:

@@ -182,7 +182,7 @@ TRUTH = "truth"
 def field_path(folder: Path, suite: str, case: str, method: str) -> Path:
     """Where what a method measured is kept."""
     safe = "".join(sign if sign.isalnum() or sign in "+-_.=" else "_" for sign in method)
-    return folder / FIELDS / suite / case / f"{safe}.npz"
+    return folder / FIELDS / suite / case.replace("/", "_") / f"{safe}.npz"
 
 
 def keep_field(folder: Path, entry: Entry, method: str, answer: Answer) -> None:

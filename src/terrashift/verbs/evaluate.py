@@ -30,6 +30,13 @@ def evaluate(words: Sequence[str]) -> int:
 
     found = parse(words, "evaluate", EVALUATE, [*_arguments(), *settings(SuiteOptions, SHORT)])
     options = model_of(SuiteOptions, found, SHORT)
+    if found.export:
+        from ..evaluate.export import export
+        from ..evaluate.suites import suites_of
+
+        count = export(suites_of(found.suites, options, found.output / "cases"), found.export, tell)
+        out(f"{found.export}: {count} pairs. Give what a program makes of them with --stored NAME=FOLDER.")
+        return 0
     from ..evaluate.judge import Judged, judge
 
     judged: Judged = judge(
@@ -74,6 +81,7 @@ def _arguments() -> list[Argument]:
             "NAME=FOLDER: what another program gave, in files called like the cases (see docs/evaluate.md).",
             metavar="NAME=FOLDER",
         ),
+        argument("export", Path | None, None, "Write the pairs of the suites there, and stop.", metavar="FOLDER"),
         argument("against", str, "frequency", "Method that ratios are taken to.", metavar="METHOD"),
         argument("device", str, "cpu", "Where networks run: cpu, cuda, ..."),
         argument("figures", Path | None, None, "Also write the figures as PNG into this folder.", metavar="FOLDER"),
