@@ -10,20 +10,11 @@ from typing import Literal
 from pydantic import Field
 
 from ..errors import InputError
-from ..models.estimate import Estimate
-from ..models.geoflownet import COARSEST
 from ..models.iterative import IterativeOptions
-from .learned import SCORED_PX, Learned, Limits, Sight
-from .networks import bytes_of_unet, last_of, network_options, over_mirrors
-
-BLOCK_PX = 512
-HALO_PX = 96
-"""Around a block; nothing further out reaches its rim."""
-CAPTURE_PX = 3
-"""Motion that the network finds by itself; larger ones start from a coarse pass."""
+from .unets import UNets
 
 
-class GeoFlowNet(Learned, frozen=True, extra="forbid"):
+class GeoFlowNet(UNets, frozen=True, extra="forbid"):
     """A U-Net on the pair, without correlations or warping: the plainest of the dense networks."""
 
     method: Literal["geoflownet"] = Field(default="geoflownet", description="A trained U-Net, run once.")
@@ -37,31 +28,15 @@ class GeoFlowNet(Learned, frozen=True, extra="forbid"):
         return ("bertrand2025", "dosovitskiy2015")
 
     @property
-    def window_px(self) -> int:
-        """Side of the square whose data must be there, and over which images are correlated for the score."""
-        return SCORED_PX
-
-    @property
-    def _limits(self) -> Limits:
-        return Limits(BLOCK_PX, HALO_PX, CAPTURE_PX, COARSEST)
+    def _halo_px(self) -> int:
+        return 96
 
     @property
     def _options(self) -> IterativeOptions:
-        options = network_options(self.weights, "iterative", self.method)
+        options = super()._options
         if options.passes != 1:
             raise InputError(
                 f"{self.weights} holds weights for {options.passes} passes, but method {self.method} runs a single "
                 "one: take --method iterative, or other --weights."
             )
         return options
-
-    @property
-    def _tells_error(self) -> bool:
-        return self._options.backbone.scale
-
-    def _bytes(self, side_px: int) -> int:
-        return bytes_of_unet(self._options.backbone.width) * side_px**2
-
-    def _find(self, sight: Sight) -> Estimate:
-        run = last_of(self._ready(sight.before.device))
-        return over_mirrors(run, sight.before, sight.after, sight.start, self.mirrors)

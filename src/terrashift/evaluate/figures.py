@@ -109,7 +109,12 @@ def _maps(known: Known) -> Drawing:
     panels = figure.subplots(2, len(names) + 1, squeeze=False)
     middle = float(np.nanmedian(truth[component]))
     limit = max(float(np.nanpercentile(np.abs(truth[component] - middle), 99)), 0.05)
-    look: dict[str, Any] = {"cmap": colours.vik, "vmin": -limit, "vmax": limit, "interpolation": "nearest"}
+    look: dict[str, Any] = {
+        "cmap": colours.vik,  # pyright: ignore[reportAttributeAccessIssue] made at import
+        "vmin": -limit,
+        "vmax": limit,
+        "interpolation": "nearest",
+    }
     shown = panels[0, 0].imshow(truth[component] - middle, **look)
     panels[0, 0].set_title("truth", fontsize=8)
     panels[1, 0].imshow(known.case.source.pair.before.pixels[0].numpy(), cmap="gray")

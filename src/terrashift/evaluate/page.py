@@ -14,6 +14,8 @@ from .run import Outcome, Record
 from .table import BETTER_LOW, COST, groups_in, heading, rows, shown
 
 DOTS_PER_INCH = 110
+HALF_INCHES = 7.0
+"""Wider figures have a line of their own."""
 STYLE = """
 :root { color-scheme: light; --ink: #1b1f24; --soft: #5c6670; --line: #d9dee3; --best: #e3f3ea; --head: #f5f7f9; }
 * { box-sizing: border-box; }
@@ -25,11 +27,13 @@ p { margin: .3rem 0; } .soft { color: var(--soft); font-size: .86rem; }
 code { font-size: .85em; background: var(--head); padding: .1em .35em; border-radius: 3px; overflow-wrap: anywhere; }
 nav a { margin-right: 1rem; } a { color: #0b5cad; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .85rem; }
-th, td { padding: .32rem .7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th, td { padding: .3rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+th { white-space: normal; vertical-align: bottom; min-width: 4.5rem; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
 thead th, thead th:first-child { background: var(--head); cursor: pointer; user-select: none; }
 td.best { background: var(--best); font-weight: 600; } td small { color: var(--soft); }
 figure { margin: 1.2rem 0; } figure img { max-width: 100%; height: auto; border: 1px solid var(--line); }
+figure.half { display: inline-block; vertical-align: top; width: 49%; padding-right: 1%; }
 figcaption { color: var(--soft); font-size: .86rem; }
 @media print { body { max-width: none; padding: 0; } nav { display: none; } figure, table { break-inside: avoid; } }
 """
@@ -111,8 +115,9 @@ def _figure(drawing: Drawing) -> str:
     memory = io.BytesIO()
     drawing.figure.savefig(memory, format="png", dpi=DOTS_PER_INCH)
     data = base64.b64encode(memory.getvalue()).decode()
+    kind = "" if drawing.figure.get_figwidth() > HALF_INCHES else ' class="half"'
     return (
-        f'<figure><img alt="{escape(drawing.caption)}" src="data:image/png;base64,{data}">'
+        f'<figure{kind}><img alt="{escape(drawing.caption)}" src="data:image/png;base64,{data}">'
         f"<figcaption>{escape(drawing.caption)}</figcaption></figure>"
     )
 

@@ -41,8 +41,8 @@ class Ruptures:
     def entries(self) -> Sequence[Entry]:
         """Pairs of every class."""
         return [
-            Entry(self.name, f"{kind}_{number}", TITLES[kind], partial(self._case, kind, number))
-            for kind in LARGEST_PX
+            Entry(self.name, f"{kind}_{number}", TITLES[kind], partial(self._case, kind, number * len(LARGEST_PX) + k))
+            for k, kind in enumerate(LARGEST_PX)  # no two at the same place
             for number in range(self.pairs)
         ]
 

@@ -9,17 +9,19 @@ from every_estimator import pair_of_arrays, texture
 
 from terrashift.core.reasons import Reason
 from terrashift.errors import InputError
-from terrashift.estimators import cnn4l, geoflownet, iterative, microflow, searaft
+from terrashift.estimators import cnn4l, microflow, searaft, unets
 from terrashift.estimators.base import Estimator, Search
 from terrashift.estimators.blocks import measure_whole
+from terrashift.estimators.geoflownet import GeoFlowNet
+from terrashift.estimators.iterative import Iterative
 from terrashift.io.weights import available
 from terrashift.ops.spectral import fourier_shift
 from terrashift.simulate.scene import procedural_scene
 
 ROOMS = {
     "microflow": microflow,
-    "geoflownet": geoflownet,
-    "iterative": iterative,
+    "geoflownet": unets,
+    "iterative": unets,
     "searaft": searaft,
     "cnn4l": cnn4l,
 }
@@ -219,10 +221,10 @@ def test_weights_of_another_network_are_refused_and_both_are_named(files, name):
 
 
 def test_weights_for_several_passes_are_refused_by_the_method_of_one(files):
-    wrong = geoflownet.GeoFlowNet(weights=files["iterative"].random)
+    wrong = GeoFlowNet(weights=files["iterative"].random)
     with pytest.raises(InputError, match=r"weights for 2 passes.*--method iterative"):
         wrong(torch.zeros(300, 300), torch.zeros(300, 300), NEAR)
-    right = iterative.Iterative(weights=files["geoflownet"].still)
+    right = Iterative(weights=files["geoflownet"].still)
     assert right(*images(right), NEAR).xy.isfinite().all()
 
 
