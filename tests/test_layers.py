@@ -15,7 +15,7 @@ cli
 verbs
 flags demo dataset
 console arguments
-pipeline
+pipeline page
 presets product report
 recipe
 runner

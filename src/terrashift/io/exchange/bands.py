@@ -209,7 +209,7 @@ def write_bands(path: Path, values: np.ndarray, grid: Grid, names: Sequence[str]
         if names:
             dataset.descriptions = tuple(names)
         if unit:
-            dataset.units = (unit,) * min(2, count) + ("",) * (count - 2)
+            dataset.units = (unit,) * min(2, len(values)) + ("",) * (len(values) - 2)
         dataset.update_tags(**tags)
 
 
