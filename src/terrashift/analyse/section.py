@@ -15,8 +15,10 @@ from ..errors import InputError
 
 PER_CELL = 1.0
 """Samples along the line for every cell that it crosses, at least."""
-ENOUGH = 0.5
-"""Part of the bilinear weight that must stand on cells with a value, so that values reach half a cell into gaps."""
+ENOUGH = 0.5 - 1e-6
+"""Part of the bilinear weight that must stand on cells with a value, so that values reach half a cell into gaps.
+
+A little less than half, so that rounding does not decide at exactly half a cell."""
 
 Samples = Float[np.ndarray, " samples"]
 

@@ -13,8 +13,9 @@ from ..analyse.section import to_cells
 from ..core.field import DisplacementField
 from ..core.reasons import Reason
 from ..io.exchange.arrows import arrows_of
+from ..plot.frame import Frame
 from ..plot.maps import robust_limit
-from .overview import Frame, has_sigma, valid
+from .overview import has_sigma, valid
 
 MAP_WIDTH, MAP_TALLEST, MAP_LOWEST = 338, 560, 130
 WIDE, FLAT = 1350, 300
@@ -234,7 +235,7 @@ def _profile(content: Content) -> tuple[Any, dict[str, Any]]:
     source = ColumnDataSource({name: [] for name in columns})
     plot = figure(
         width=WIDE, height=FLAT + 30, tools="pan,box_zoom,wheel_zoom,reset,save", toolbar_location="above",
-        title="Displacement along the line", sizing_mode="scale_width", max_width=WIDE,
+        title="Displacement along the line", sizing_mode="stretch_width", max_width=WIDE,
     )  # fmt: skip
     kinds = [("east", EAST_COLOUR), ("north", NORTH_COLOUR), ("along", EAST_COLOUR), ("across", NORTH_COLOUR)]
     made = []
@@ -245,7 +246,7 @@ def _profile(content: Content) -> tuple[Any, dict[str, Any]]:
     tips = [("distance", f"@distance{{0.0}} {unit}"), *((name, f"@{name}{{0.0000}} {unit}") for name in names)]
     plot.add_tools(HoverTool(tooltips=tips, mode="vline", renderers=[made[0][1]], line_policy="nearest"))
     items = [LegendItem(label=name, renderers=[one[1]]) for (name, _), one in zip(kinds, made, strict=True)]
-    plot.add_layout(Legend(items=items))
+    plot.add_layout(Legend(items=items), "above")
     compass, turned = [*made[0], *made[1]], [*made[2], *made[3]]
     for hidden in (*turned, *items[2:]):
         hidden.visible = False
@@ -258,7 +259,11 @@ def _profile(content: Content) -> tuple[Any, dict[str, Any]]:
 
 def _legend(plot: Any) -> None:
     plot.legend.click_policy = "hide"
-    plot.legend.location = "top_right"
+    plot.legend.location = "top_left"
+    legend = plot.legend[0]
+    if legend in plot.center:
+        plot.center.remove(legend)
+        plot.add_layout(legend, "above")
     plot.legend.background_fill_alpha = 0.75
     plot.legend.border_line_color = None
     plot.legend.label_text_font_size = "12px"
@@ -271,7 +276,7 @@ def _histogram(content: Content) -> Any:
     field, unit = content.field, content.field.grid.unit
     plot = figure(
         width=WIDE, height=FLAT, tools="pan,box_zoom,wheel_zoom,reset,save", toolbar_location="above",
-        title="How often each displacement occurs", sizing_mode="scale_width", max_width=WIDE,
+        title="How often each displacement occurs", sizing_mode="stretch_width", max_width=WIDE,
     )  # fmt: skip
     known = valid(field)
     bands = [(name, getattr(field, name)[known].double().numpy()) for name in ("east", "north")]
@@ -298,7 +303,7 @@ def _slip(content: Content) -> Any:
     unit = content.field.grid.unit
     plot = figure(
         width=WIDE, height=FLAT + 40, tools="pan,box_zoom,wheel_zoom,reset,save", toolbar_location="above",
-        title="Offset across the trace", sizing_mode="scale_width", max_width=WIDE,
+        title="Offset across the trace", sizing_mode="stretch_width", max_width=WIDE,
     )  # fmt: skip
     distance = np.array([c.distance for c in content.slip])
     sigma = np.array([c.sigma for c in content.slip])

@@ -21,9 +21,10 @@ from ..core.field import DisplacementField
 from ..core.reasons import Reason
 from ..errors import OptionError
 from ..io.atomic import atomic_path
+from ..plot.frame import Frame, thin
 from ..report import Spread, Summary, percent, summarise
 from .figures import Content, Figures, causes_legend, figures
-from .overview import Frame, grid_json, layers, thin
+from .overview import LONGEST_CELLS, grid_json, layers
 from .script import SCRIPT, STYLE
 
 POLICY = (
@@ -76,7 +77,7 @@ def page(displacement: DisplacementField, extras: Extras) -> str:
 
     summary = summarise(displacement)
     quiet = stable_ground(displacement, extras.stable)
-    small = thin(displacement)
+    small = thin(displacement, LONGEST_CELLS)
     frame = Frame.of(small.grid)
     every = -(-max(displacement.grid.shape) // max(small.grid.shape))
     shown = quiet.blocks if quiet and extras.stable is None else []
@@ -151,7 +152,7 @@ def _whole(title: str, head: str, body: str, tail: str) -> str:
 
 
 def _body(summary: Summary, quiet: StableGround | None, extras: Extras, parts: dict[str, str], every: int) -> str:
-    maps = "\n".join(f"<div>{parts[name]}</div>" for name in parts if name not in ("profile", "histogram", "slip"))
+    maps = "\n".join(_figure(part) for name, part in parts.items() if name not in ("profile", "histogram", "slip"))
     legend = "".join(f'<span><i style="background:{colour}"></i>{text}</span>' for colour, text in causes_legend())
     thinned = (
         f"The maps and profiles show every {_ordinal(every)} cell along rows and columns; the tables count all of them."
@@ -174,11 +175,16 @@ def _body(summary: Summary, quiet: StableGround | None, extras: Extras, parts: d
     sections += [
         "<h2>Numbers</h2>",
         f'<div class="columns"><div>{_statistics(summary)}</div><div>{_stable(quiet)}</div></div>',
-        f'<div class="figure">{parts["histogram"]}</div>',
+        _figure(parts["histogram"]),
         _causes(summary),
         _provenance(summary),
     ]
     return "\n".join(sections)
+
+
+def _figure(part: str) -> str:
+    """A figure, and the picture of it that is printed in its place."""
+    return f'<div class="fig">{part}<img class="still" alt=""></div>'
 
 
 def _head(summary: Summary, extras: Extras) -> str:
@@ -219,7 +225,7 @@ def _profile(summary: Summary, part: str, quiet: StableGround | None) -> str:
         '<h2>Profile</h2>\n<div class="bar"><label><input type="radio" name="components" value="compass" checked> '
         'east and north</label><label><input type="radio" name="components" value="turned"> along and across the line '
         '(left positive)</label><button id="save-profile">save as CSV</button></div>\n'
-        f'<p class="note" id="line-text"></p>\n<div class="figure">{part}</div>\n'
+        f'<p class="note" id="line-text"></p>\n{_figure(part)}\n'
         f'<p class="note">The band is one standard deviation either way: {stated}{other}.</p>'
     )
 
@@ -227,7 +233,7 @@ def _profile(summary: Summary, part: str, quiet: StableGround | None) -> str:
 def _slip(part: str, count: int) -> str:
     return (
         f'<h2>Slip along the trace</h2>\n<div class="bar"><button id="save-slip">save as CSV</button></div>\n'
-        f'<div class="figure">{part}</div>\n<p class="note">{count} sections across the trace: motion of the left side '
+        f'{_figure(part)}\n<p class="note">{count} sections across the trace: motion of the left side '
         "less that of the right side, as seen along the trace; bars are one standard error.</p>"
     )
 

@@ -174,7 +174,16 @@ function choose(kind) {
   models.legend.forEach((item, k) => { item.visible = compass === k < 2; });
 }
 
+function still() {  // what a printer shows: a browser scales pictures to the paper, but not canvases
+  for (const box of document.querySelectorAll(".fig")) {
+    const root = box.querySelector("[data-root-id]"), view = root && Bokeh.index.find_one_by_id(root.dataset.rootId);
+    if (view) box.querySelector(".still").src = view.export("png", true).canvas.toDataURL();
+  }
+}
+
 function buttons() {
+  window.addEventListener("beforeprint", still);
+
   document.getElementById("save-profile").onclick = () => save("profile.csv", csv(state.profile));
   for (const radio of document.querySelectorAll("input[name=components]"))
     radio.onchange = () => choose(radio.value);
@@ -208,7 +217,7 @@ async function start(given) {
   document.body.classList.add("ready");
 }
 
-return {state, prepare, start, drawn, point, sync, profile};
+return {state, still, prepare, start, drawn, point, sync, profile};
 })();
 """
 
@@ -230,6 +239,7 @@ th:first-child, td:first-child, td.text, th.text { text-align: left; overflow-wr
 th { color: var(--soft); font-weight: 600; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(430px, 1fr)); gap: 8px 44px; }
 .columns h3 { font-size: 15px; margin: 14px 0 6px; }
+.still { display: none; }
 .maps { display: flex; flex-wrap: wrap; gap: 8px 10px; }
 #readout { position: sticky; top: 0; z-index: 5; background: #f4f7f9; border: 1px solid var(--rule); border-radius: 6px;
   padding: 6px 12px; margin: 0 0 10px; font-size: 13.5px; font-variant-numeric: tabular-nums; min-height: 34px;
@@ -244,8 +254,9 @@ details { margin: 10px 0; } summary { cursor: pointer; color: var(--accent); }
 pre { font-size: 12.5px; background: #f4f7f9; padding: 12px; border-radius: 6px; overflow-x: auto;
   white-space: pre-wrap; overflow-wrap: anywhere; }
 @media print {
-  body { padding: 0; max-width: none; font-size: 11pt; } button, .bar.tools, #readout, .bk-Toolbar { display: none; }
-  .maps > *, .figure, table, .cards { break-inside: avoid; } h2 { break-after: avoid; margin-top: 20px; }
-  .maps { zoom: 0.72; } details { display: none; } .figure { zoom: 0.72; }
+  body { padding: 0; max-width: none; font-size: 10pt; } button, .bar, #readout, details { display: none; }
+  .fig > :not(.still) { display: none !important; } .fig > .still { display: block; width: 100%; }
+  .fig, table, .card { break-inside: avoid; } h2 { break-after: avoid; margin-top: 18px; }
+  .maps > .fig { width: 48.5%; } .cards { grid-template-columns: repeat(5, 1fr); } .card b { font-size: 13pt; }
 }
 """
