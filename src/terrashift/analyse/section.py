@@ -58,10 +58,12 @@ def section(field: DisplacementField, line: Float[np.ndarray, "points 2"]) -> Se
     rows, columns = points[:, 1] - 0.5, points[:, 0] - 0.5
     names = ("east", "north", "sigma_east", "sigma_north")
     east, north, sigma_east, sigma_north = (_bilinear(getattr(field, name).numpy(), rows, columns) for name in names)
+    x, y = to_crs(field.grid, points).T
     u, v = direction.T  # east and north of the unit vector along the line
     return Section(
         distance,
-        *to_crs(field.grid, points).T,
+        x,
+        y,
         east,
         north,
         sigma_east,

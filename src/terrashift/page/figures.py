@@ -56,7 +56,7 @@ def figures(content: Content) -> Figures:
     from bokeh.models import ColumnDataSource, CustomJS, Range1d
 
     left, right, bottom, top = content.frame.extent(content.field.grid)
-    ranges = Range1d(left, right), Range1d(bottom, top)
+    ranges = Range1d(start=left, end=right), Range1d(start=bottom, end=top)
     shared = {
         "drawn": ColumnDataSource({"xs": [], "ys": []}),
         "line": ColumnDataSource({"x": [], "y": []}),
@@ -123,7 +123,7 @@ def _map(content: Content, ranges: Any, shared: dict[str, Any], look: _Look) -> 
     frame = content.frame
     height = int(min(MAP_TALLEST, max(MAP_LOWEST, MAP_WIDTH * frame.ratio)))
     width = int(min(MAP_WIDTH, max(MAP_LOWEST, height / frame.ratio))) if height == MAP_TALLEST else MAP_WIDTH
-    plot = figure(
+    plot: Any = figure(
         frame_width=width, frame_height=height, x_range=ranges[0], y_range=ranges[1], title=look.title, tools=TOOLS,
         active_scroll="wheel_zoom", active_drag=None, toolbar_location="above", output_backend="canvas",
     )  # fmt: skip
@@ -145,7 +145,8 @@ def _map(content: Content, ranges: Any, shared: dict[str, Any], look: _Look) -> 
     plot.line("x", "y", source=shared["line"], line_color="white", line_width=4.5, line_alpha=0.9)
     plot.line("x", "y", source=shared["line"], line_color="#d6006c", line_width=2.2)
     plot.scatter("x", "y", source=shared["line"], size=7, fill_color="#d6006c", line_color="white", line_width=1.5)
-    draw = FreehandDrawTool(renderers=[loose], num_objects=1, description="Draw a line: its profile appears below")
+    lines: Any = [loose]
+    draw = FreehandDrawTool(renderers=lines, num_objects=1, description="Draw a line: its profile appears below")
     plot.add_tools(draw)
     plot.toolbar.active_drag = draw
     plot.js_on_event("mousemove", CustomJS(code="terrashift.point(cb_obj)"))
@@ -158,7 +159,8 @@ def _link(maps: dict[str, Any], tools: list[list[Any]]) -> None:
     """One cross-hair over all maps, and one chosen tool."""
     from bokeh.models import CrosshairTool, CustomJS, Span
 
-    spans = [Span(dimension=d, line_width=0.8, line_alpha=0.7, line_dash="dotted") for d in ("width", "height")]
+    look: dict[str, Any] = {"line_width": 0.8, "line_alpha": 0.7, "line_dash": "dotted"}
+    spans = Span(dimension="width", **look), Span(dimension="height", **look)
     for plot in maps.values():
         plot.add_tools(CrosshairTool(overlay=spans))
     for own in tools:
@@ -233,7 +235,7 @@ def _profile(content: Content) -> tuple[Any, dict[str, Any]]:
     names = ("east", "north", "along", "across")
     columns = ["distance", *(f"{name}{end}" for name in names for end in ("", "_low", "_high"))]
     source = ColumnDataSource({name: [] for name in columns})
-    plot = figure(
+    plot: Any = figure(
         width=WIDE, height=FLAT + 30, tools="pan,box_zoom,wheel_zoom,reset,save", toolbar_location="above",
         title="Displacement along the line", sizing_mode="stretch_width", max_width=WIDE,
     )  # fmt: skip
@@ -274,7 +276,7 @@ def _histogram(content: Content) -> Any:
     from bokeh.plotting import figure
 
     field, unit = content.field, content.field.grid.unit
-    plot = figure(
+    plot: Any = figure(
         width=WIDE, height=FLAT, tools="pan,box_zoom,wheel_zoom,reset,save", toolbar_location="above",
         title="How often each displacement occurs", sizing_mode="stretch_width", max_width=WIDE,
     )  # fmt: skip
@@ -301,7 +303,7 @@ def _slip(content: Content) -> Any:
     from bokeh.plotting import figure
 
     unit = content.field.grid.unit
-    plot = figure(
+    plot: Any = figure(
         width=WIDE, height=FLAT + 40, tools="pan,box_zoom,wheel_zoom,reset,save", toolbar_location="above",
         title="Offset across the trace", sizing_mode="stretch_width", max_width=WIDE,
     )  # fmt: skip
@@ -315,9 +317,11 @@ def _slip(content: Content) -> Any:
         source = ColumnDataSource(
             {"distance": distance, "value": value, "low": value - sigma, "high": value + sigma, "sigma": sigma}
         )
-        bars = Whisker(source=source, base="distance", lower="low", upper="high", line_color=colour, line_alpha=0.6)
-        bars.upper_head.size = bars.lower_head.size = 5  # pyright: ignore[reportOptionalMemberAccess]
-        bars.upper_head.line_color = bars.lower_head.line_color = colour  # pyright: ignore[reportOptionalMemberAccess]
+        bars: Any = Whisker(
+            source=source, base="distance", lower="low", upper="high", line_color=colour, line_alpha=0.6
+        )
+        bars.upper_head.size = bars.lower_head.size = 5
+        bars.upper_head.line_color = bars.lower_head.line_color = colour
         plot.add_layout(bars)
         plot.line("distance", "value", source=source, line_color=colour, line_width=1.2, legend_label=label)
         dots = plot.scatter("distance", "value", source=source, size=6, color=colour, legend_label=label)

@@ -94,10 +94,14 @@ def draw_figure(
     if kind not in SUFFIXES:
         raise OptionError(f"call the figure {Path(path).with_suffix('.png')}, or .pdf or .svg, instead of {path}")
     small = thin(field, LONGEST_CELLS)
-    layout = Plan.of(
-        small.grid, Wanted(options.width_cm, len(options.bands), len(overlay.profiles), bool(options.title))
-    )
-    style = {"font.size": options.font_pt, "pdf.fonttype": 42, "svg.fonttype": "none", "axes.linewidth": 0.6}
+    wanted = Wanted(options.width_cm, len(options.bands), len(overlay.profiles), bool(options.title))
+    layout = Plan.of(small.grid, wanted)
+    style: dict[Any, Any] = {
+        "font.size": options.font_pt,
+        "pdf.fonttype": 42,
+        "svg.fonttype": "none",
+        "axes.linewidth": 0.6,
+    }
     style |= {"svg.hashsalt": "terrashift", "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": "0.4"}
     style |= {"xtick.color": INK, "ytick.color": INK, "font.family": "sans-serif"}
     with mpl.rc_context(style):
@@ -275,12 +279,12 @@ def _draw_north(axes: Axes, layout: Plan, grid: Grid) -> None:
     half = 0.13 * np.array([right / layout.width, up / layout.height])
     halo = [Stroke(linewidth=2.2, foreground="white"), Normal()]
     axes.annotate(
-        "", middle + half, middle - half, xycoords="axes fraction", zorder=6,
+        "", tuple(middle + half), tuple(middle - half), xycoords="axes fraction", zorder=6,
         arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.0, "shrinkA": 0, "shrinkB": 0,
                     "path_effects": halo},
     )  # fmt: skip
-    tip = middle + half * 1.35
-    axes.text(*tip, "N", transform=axes.transAxes, ha="center", va="center", zorder=6, path_effects=halo)
+    x, y = middle + half * 1.35
+    axes.text(x, y, "N", transform=axes.transAxes, ha="center", va="center", zorder=6, path_effects=halo)
 
 
 def _dress(axes: Axes, frame: Frame, title: str, k: int, layout: Plan) -> None:
