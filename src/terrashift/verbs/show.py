@@ -55,6 +55,7 @@ def report(words: Sequence[str]) -> int:
     check_target(found.output, found.overwrite)
     field = read_source(found)
     trace = read_trace(found.trace, field)
+    # any offsets along a trace can stand here: the page only draws `Crossing`s
     slip = crossings(field, trace, found.spacing) if trace else []
     if trace and not slip:
         tell("no section across the trace has values on both sides: the page shows the trace alone")
