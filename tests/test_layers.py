@@ -15,7 +15,7 @@ cli
 verbs
 flags demo dataset
 console arguments
-pipeline evaluate
+pipeline evaluate page
 presets product report
 recipe
 runner
@@ -31,7 +31,7 @@ errors
 LEVEL = {name: -level for level, line in enumerate(LINES.split("\n")) for name in line.split()}
 LATE = {
     *("matplotlib", "cmcrameri", "rich", "zarr", "tyro", "cutde", "bokeh", "cv2", "skimage"),
-    *("xarray", "h5netcdf", "pyogrio", "shapely", "playwright", "pandas"),
+    *("xarray", "h5netcdf", "h5py", "pyogrio", "shapely", "playwright", "pandas"),
 }
 """Slow to import and needed by few: inside the function that needs them only."""
 LIGHT = {"__init__", "__main__", "cli", "console", "errors"}

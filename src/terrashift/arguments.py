@@ -48,7 +48,7 @@ def _field(default: Any) -> Any:
     return dataclasses.field(default=default)
 
 
-def argument(name: str, kind: Any, default: Any, text: str, **more: Any) -> Argument:
+def argument(name: str, kind: Any, default: Any, text: str, /, **more: Any) -> Argument:
     """One flag; `more` goes to tyro, such as `aliases` and `metavar`."""
     import tyro
 

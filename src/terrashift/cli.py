@@ -13,6 +13,9 @@ from .errors import InputError, OptionError, TerrashiftError
 VERBS = {
     "check": "look at two images before any work: do they line up, is there enough to match?",
     "measure": "measure ground displacement between two images",
+    "report": "one interactive page about a displacement field, in one file",
+    "plot": "a map of a displacement field for a publication, as PNG, PDF or SVG",
+    "convert": "read and write the displacement fields of other programs",
     "recipe": "print a commented recipe to start from",
     "evaluate": "judge methods on the same cases, in one table",
     "train": "train a network on simulated earthquakes",
@@ -25,6 +28,8 @@ ROOMS = {
     "recipe": "measure",
     "demo": "measure",
     "pack": "simulate",
+    "report": "show",
+    "plot": "show",
 }
 """The module of `verbs` that a verb is in, where it is not called like it."""
 USAGE = """\

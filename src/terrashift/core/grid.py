@@ -87,6 +87,17 @@ class Grid:
         a, b, d, e = (torch.tensor([getattr(m, k) for m in rows]).to(flow)[:, None] for k in "abde")
         return torch.stack([a * x + b * y, d * x + e * y])
 
+    def to_pixels(self, ground: Float[Tensor, "2 height width"], first_row: int = 0) -> Float[Tensor, "2 height width"]:
+        """The inverse of `to_metres`: (east, north), in `unit`, as motion (x right, y down) in cells of this grid."""
+        if not (self.crs and self.geographic):
+            rows = [self.metric_transform()]
+        else:
+            rows = [self.metric_transform(row) for row in range(first_row, first_row + ground.shape[1])]
+        a, b, d, e = (torch.tensor([getattr(m, k) for m in rows], dtype=torch.float64)[:, None] for k in "abde")
+        east, north = ground.double()
+        area = a * e - b * d
+        return torch.stack([(e * east - b * north) / area, (a * north - d * east) / area]).to(ground.dtype)
+
     def crop(self, row: int, column: int, height: int, width: int) -> Grid:
         """The part that starts at pixel (row, column); may reach past the edges."""
         return replace(self, height=height, width=width, transform=self.transform @ Affine.translation(column, row))

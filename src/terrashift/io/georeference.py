@@ -37,13 +37,22 @@ def grid_of(dataset: DatasetReader, path: str, crs_if_missing: str | None = None
     crs = dataset.crs or (parse_crs(crs_if_missing) if crs_if_missing is not None else None)
     if not crs:
         return Grid(height, width, transform)
+    return grid_in(crs, (height, width), transform, path)
+
+
+def grid_in(crs: CRS, shape: tuple[int, int], transform: Affine, path: str) -> Grid:
+    """The grid of (height, width) cells that `transform` lays out in `crs`; `path` is named in messages.
+
+    Raises:
+        InputError: longitude and latitude that are not in degrees.
+    """
     unit, factor = crs.units_factor
     if crs.is_geographic and not unit.lower().startswith("degree"):
         raise InputError(
             f"{path} counts longitude and latitude in {unit}, not degrees; reproject it with gdalwarp -t_srs"
         )
     metres = 1.0 if crs.is_geographic else float(factor)
-    return Grid(height, width, transform, crs_name(crs), metres, bool(crs.is_geographic))
+    return Grid(*shape, transform, crs_name(crs), metres, bool(crs.is_geographic))
 
 
 def parse_crs(text: str) -> CRS:

@@ -1,0 +1,1 @@
+"""Displacement fields in other programs' files, each with its own bands, units and signs."""

@@ -1,0 +1,1 @@
+"""A displacement field as one interactive page that needs no server and no network."""
