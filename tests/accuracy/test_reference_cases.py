@@ -7,8 +7,8 @@ import pytest
 from methods import METHODS, measure
 
 from terrashift.evaluate.case import Answer, Case, Entry, pair_of
-from terrashift.evaluate.methods import Stored
 from terrashift.evaluate.reference import Reference, read_case
+from terrashift.evaluate.stored import Stored
 from terrashift.evaluate.zoned import Zones
 
 BAR = 1.05  # ours over theirs

@@ -13,9 +13,10 @@ from ..io.atomic import atomic_write_text
 from .board import Broken, bounds_of, broken, read_bounds, write_bounds
 from .case import Method, Suite
 from .figures import Drawing, drawings
-from .methods import Stored, methods_of
+from .methods import methods_of
 from .page import page
 from .run import FIELDS, RECORDS, Evaluation, Outcome
+from .stored import Stored
 from .suites import SuiteOptions, suites_of
 from .table import markdown, to_json
 

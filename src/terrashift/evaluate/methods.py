@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -113,28 +112,3 @@ def _own(module: str, name: str) -> Estimator:
             f"{module}:{name} is no estimator: it needs the members of terrashift.estimators.base.Estimator."
         )
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What a program gave on the cases of a suite, read from files called like the cases.
-
-    `NAME.npz` holds `u` and `v` (x right, y down, px of the case, NaN where none) and maybe `seconds`.
-    """
-
-    name: str
-    folder: Path
-
-    def __call__(self, entry: Entry, case: Case) -> Answer | None:
-        """Read it; None where there is no file of that name."""
-        path = self.folder / f"{entry.stem}.npz"
-        if not path.exists():
-            return None
-        with np.load(path) as data:
-            xy = np.stack([data["u"], data["v"]]).astype(np.float32)
-        if xy.shape[1:] != case.source.grid.shape:
-            raise OptionError(
-                f"{path} holds {xy.shape[1]} x {xy.shape[2]} vectors, the case has "
-                f"{case.source.grid.height} x {case.source.grid.width} pixels: one vector a pixel, NaN where none."
-            )
-        return Answer(xy)

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..errors import InputError
 from .case import Answer, Case, Entry, pair_of, tensor
-from .methods import Stored
+from .stored import Stored
 from .zoned import Zones
 
 VARIABLE = "TERRASHIFT_BENCHMARK"

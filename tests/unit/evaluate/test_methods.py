@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from affine import Affine
 from tiny_estimator import Tiny
 
-from terrashift.errors import OptionError
+from terrashift.core.field import DisplacementField, Flow
+from terrashift.core.grid import Grid
+from terrashift.errors import InputError, OptionError
 from terrashift.estimators.base import Search
 from terrashift.evaluate.case import Case, Entry, pair_of
-from terrashift.evaluate.methods import Measuring, Stored, method_of, methods_of
+from terrashift.evaluate.methods import Measuring, method_of, methods_of
 from terrashift.evaluate.rivals import RIVALS
+from terrashift.evaluate.stored import Stored
+from terrashift.io.exchange.formats import write_any
 from terrashift.ops.spectral import fourier_shift
 from terrashift.simulate.scene import procedural_scene
 
@@ -112,3 +117,33 @@ def test_stored_results_are_read_by_the_name_of_the_case(tmp_path, moved):
     np.savez(tmp_path / "another.npz", u=u.T, v=v.T)
     with pytest.raises(OptionError, match="one vector a pixel"):
         Stored("program", tmp_path)(other, moved)
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_a_programs_own_files_are_read_and_put_where_their_cells_lie(tmp_path, step):
+    grid = Grid(64, 80, Affine(10, 0, 5e5, 0, -10, 4e6), "EPSG:32631")
+    image = torch.rand(grid.shape)
+    case = Case(pair_of(image, image, grid))
+    rows, columns = grid.every(step).shape
+    y, x = torch.meshgrid(torch.arange(rows) * 1.0, torch.arange(columns) * 1.0, indexing="ij")
+    xy = torch.stack([0.01 * x, -0.02 * y])
+    flow = Flow(xy, torch.full_like(xy, 0.1), torch.ones(rows, columns), torch.zeros(rows, columns, dtype=torch.uint8))
+    write_any(DisplacementField.from_flow(flow, grid, step), tmp_path / "case.tif", "cosicorr")
+    answer = Stored("program", tmp_path)(entry(case), case)
+    assert answer is not None
+    first = step // 2
+    found = torch.from_numpy(answer.xy[:, first::step, first::step])
+    assert torch.allclose(found, xy, atol=1e-4)
+    assert answer.valid.sum() == rows * columns
+
+
+def test_a_file_that_is_no_field_or_lies_elsewhere_says_so(tmp_path, moved):
+    (tmp_path / "case.tif").write_bytes(b"II*\0 torn")
+    with pytest.raises(InputError):
+        Stored("program", tmp_path)(entry(moved), moved)
+    grid = Grid(20, 30, Affine.identity())
+    zero = torch.zeros(2, 20, 30)
+    flow = Flow(zero, zero, torch.ones(20, 30), torch.zeros(20, 30, dtype=torch.uint8))
+    write_any(DisplacementField.from_flow(flow, grid, 1), tmp_path / "case.tif", "cosicorr", overwrite=True)
+    with pytest.raises(OptionError, match="measure at every pixel"):
+        Stored("program", tmp_path)(entry(moved), moved)
