@@ -51,7 +51,9 @@ def test_they_are_brought_to_the_crs_of_the_image(tmp_path):
 
 
 def test_parts_of_a_multi_line_are_lines_and_heights_are_left_out(tmp_path):
-    shape = shapely.multilinestrings([shapely.linestrings(np.c_[BENT, [1, 2, 3]]), shapely.linestrings(np.c_[SHORT, [1, 2]])])
+    shape = shapely.multilinestrings(
+        [shapely.linestrings(np.c_[BENT, [1, 2, 3]]), shapely.linestrings(np.c_[SHORT, [1, 2]])]
+    )
     found = read_lines(save(tmp_path / "a.gpkg", [shape]), UTM)
     assert [line.tolist() for line in found] == [BENT.tolist(), SHORT.tolist()]
 
