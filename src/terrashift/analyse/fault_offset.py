@@ -41,6 +41,8 @@ NOISE_FLOOR = 0.005
 CORE_BINS = 4
 NEAR_BINS = 3
 """Right outside the core, whose median is the motion beside it."""
+ENOUGH = 40
+"""Profiles that the correlation is found from."""
 CLEAR = 3.0
 """Standard errors that a slip must have, for its shape to be looked at."""
 
@@ -130,8 +132,9 @@ def fit_offsets(profiles: Sequence[Profile], options: OffsetOptions = DEFAULT) -
     """
     correlation = INDEPENDENT
     for _ in range(2):  # zones depend on the correlation, and it on what lies outside them
-        sides = [side for profile in profiles for side in _sides_of(profile, options, correlation)]
-        steps = [_step(profile) for profile in profiles if len(profile.distance) > 1]
+        some = profiles[:: -(-len(profiles) // ENOUGH) or 1]
+        sides = [side for profile in some for side in _sides_of(profile, options, correlation)]
+        steps = [_step(profile) for profile in some if len(profile.distance) > 1]
         correlation = estimate(sides, float(np.median(steps))) if sides else INDEPENDENT
     return tuple(_offset(profile, options, correlation, number) for number, profile in enumerate(profiles))
 

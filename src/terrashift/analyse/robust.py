@@ -11,7 +11,9 @@ NMAD = 1.4826
 """Times the median distance from the median: the standard deviation, were the values normal."""
 TUKEY = 4.685
 """Residual, in deviations, from which a value does not count: 95 % efficiency (Beaton & Tukey 1974)."""
-ROUNDS = 20
+ROUNDS = 10
+SETTLED = 1e-3
+"""Change of a line, in spreads, from which it stays as it is."""
 
 
 class Line(NamedTuple):
@@ -80,7 +82,7 @@ def fit_line(
         weights = base * np.clip(1 - (residuals / (TUKEY * spread)) ** 2, 0, None) ** 2
         before = at_zero, slope
         at_zero, slope = solve(places, weights) @ values
-        if np.abs(np.subtract(before, (at_zero, slope)) * [1, np.ptp(places)]).max() < 1e-6 * spread:
+        if np.abs(np.subtract(before, (at_zero, slope)) * [1, np.ptp(places)]).max() < SETTLED * spread:
             break
     residuals = values - at_zero - slope * places
     return Line(float(at_zero), float(slope), residuals, weights, NMAD * float(np.median(np.abs(residuals))) * freedom)
