@@ -70,7 +70,7 @@ class Estimate(NamedTuple):
     error_bootstrap: float
     """Standard error by a bootstrap of what the two lines leave, correlated as it is."""
     error_sigma: float
-    """Standard error from the sigma of the field, wider by the correlation that the profile shows; NaN without sigma."""
+    """Standard error from the sigma of the field, wider by the correlation of the profiles; NaN without it."""
     low: float
     """End of the 95 % interval, from the bootstrap's error and Student's t."""
     high: float

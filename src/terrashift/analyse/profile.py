@@ -48,7 +48,7 @@ class ProfileOptions(BaseModel, frozen=True, extra="forbid"):
     exponent: float | None = Field(
         default=None,
         ge=0,
-        description="Power of score, or of 1/sigma, that cells weigh. Empty: 6 for score, 2 for sigma.",
+        description="Power of score or 1/sigma that cells weigh by. Empty: 6 for score, 2 for sigma.",
     )
     min_score: float = Field(default=0.0, ge=0, le=1, description="Cells of a lower score do not count.")
     follow_trace: bool = Field(
@@ -120,8 +120,8 @@ def stack_profiles(
     total = sum(float(np.linalg.norm(np.diff(line, axis=0), axis=1).sum()) for line in local)
     if total / layout.spacing > MOST_BOXES:
         raise InputError(
-            f"{total / layout.spacing:.0f} profiles would lie along this trace: give a larger --spacing-m or --width-m, "
-            "or the part of the trace that lies on the field."
+            f"{total / layout.spacing:.0f} profiles would lie along this trace: give a larger --spacing-m or "
+            "--width-m, or the part of the trace that lies on the field."
         )
     found = []
     for box in boxes_along(local, layout):
@@ -190,4 +190,5 @@ def _bin(
     if len(weight) < 3:
         factor = 1.0  # the median of one or two values is their mean
     sigma = factor * np.sqrt((weight**2 * variance).sum(1)) / weight.sum()
-    return [float(distance.mean()), *values, *sigma, *(nmad(part) for part in motion), float(len(weight))]
+    scatter = [nmad(part) if len(part) > 2 else float("nan") for part in motion]
+    return [float(distance.mean()), *values, *sigma, *scatter, float(len(weight))]
