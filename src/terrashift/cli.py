@@ -13,6 +13,10 @@ from .errors import InputError, OptionError, TerrashiftError
 VERBS = {
     "check": "look at two images before any work: do they line up, is there enough to match?",
     "measure": "measure ground displacement between two images",
+    "trace": "find the trace of a fault in a displacement field",
+    "profile": "stack profiles of displacement across a fault",
+    "offset": "measure the offset of a fault along its trace, with errors and widths",
+    "strain": "compute strain from a displacement field, not across the fault",
     "recipe": "print a commented recipe to start from",
     "train": "train a network on simulated earthquakes",
     "simulate": "make pairs of images with exactly known displacement, from your images or none",
@@ -24,6 +28,10 @@ ROOMS = {
     "recipe": "measure",
     "demo": "measure",
     "pack": "simulate",
+    "trace": "analyse",
+    "profile": "analyse",
+    "offset": "analyse",
+    "strain": "analyse",
 }
 """The module of `verbs` that a verb is in, where it is not called like it."""
 USAGE = """\
