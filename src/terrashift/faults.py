@@ -191,7 +191,7 @@ def strain_map(task: Task, options: StrainOptions) -> Strain:
         "trace": lines.source,
         "across_trace": str(options.across_trace).lower(),
         f"smoothing_scale_{unit}": f"{found.scale:g}",
-        "smoothing": f"Gaussian weights, standard deviation {found.scale:g} {unit}; polynomial of degree {options.degree}",
+        "smoothing": f"Gaussian weights, standard deviation {found.scale:g} {unit}; degree {options.degree}",
         "kind": options.kind,
         "signs": STRAIN_SIGNS,
     }

@@ -41,8 +41,8 @@ class Jumps(NamedTuple):
     """Motion on the side of the normal against the other, in the field's unit, less the background."""
 
 
-def normal_of(direction: Int[np.ndarray, "*places"]) -> Float[np.ndarray, 2 * places]:
-    """Unit vectors (x, y) of the normals of directions."""
+def normal_of(direction: Int[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+    """Unit vectors (x, y), stacked first, of the normals of directions."""
     angle = direction * (np.pi / DIRECTIONS)
     return np.stack([np.cos(angle), np.sin(angle)])
 
@@ -125,7 +125,7 @@ def _limited(jump: np.ndarray, rest: np.ndarray) -> np.ndarray:
 
 
 def _lobe(away: np.ndarray, scale: float, along: float, reach: int, padded: list[int]) -> tuple[np.ndarray, float]:
-    """Kernel of one side, laid out for a correlation by FFT, and its sum; 1 / 8 of the weight may be missing."""
+    """Kernel of one side, laid out for a correlation by FFT, and its sum."""
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     across, length = x * away[0] + y * away[1], y * away[0] - x * away[1]
     kernel = np.where(across > 0, across / scale, 0) * np.exp(-((across / scale) ** 2 + (length / along) ** 2) / 2)

@@ -140,5 +140,6 @@ def _fork_at(cell: tuple[int, int], forks: Mask) -> list[tuple[int, int]]:
     found = np.argwhere(forks[top : row + 2, left : column + 2])
     if not len(found):
         return []
-    nearest = found[np.abs(found + [top - row, left - column]).sum(1).argmin()] + [top, left]
+    found = found + np.array([top, left])
+    nearest = found[np.abs(found - np.array([row, column])).sum(1).argmin()]
     return [(int(nearest[0]), int(nearest[1]))]

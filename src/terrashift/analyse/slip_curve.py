@@ -26,7 +26,7 @@ class SlipCurve(NamedTuple):
     smooth: Float[np.ndarray, " places"]
     """Mean of neighbouring profiles of one segment, weighted by 1 / error squared."""
     lower: Float[np.ndarray, " places"]
-    """Envelope: the least of `low` among these neighbours, smoothed alike."""
+    """Envelope: the least offset among these neighbours, averaged over them; `upper` is the largest."""
     upper: Float[np.ndarray, " places"]
     segment: Float[np.ndarray, " places"]
 
@@ -55,7 +55,7 @@ def slip_curve(offsets: Sequence[Offset], component: Component = "lateral", wind
     neighbours = [_neighbours(k, segment, window) for k in range(len(along))]
     for k, near in enumerate(neighbours):
         smooth[k] = np.average(offset[near], weights=weight[near])
-        lower[k], upper[k] = low[near].min(), high[near].max()
+        lower[k], upper[k] = offset[near].min(), offset[near].max()
     lower, upper = (np.array([edge[near].mean() for near in neighbours]) for edge in (lower, upper))
     return SlipCurve(along, offset, low, high, smooth, lower, upper, segment)
 

@@ -27,6 +27,7 @@ BEND_COS = 0.7
 """Least cosine of the angle between two pieces that are joined across a gap."""
 TAIL = 8
 """Points at an end that tell where a piece goes."""
+HOOK = 4
 
 Line = Float[np.ndarray, "_ 2"]
 
@@ -148,7 +149,16 @@ def _placed(chain: Chain, jumps: Jumps) -> Line:
     points = summits(jumps, chain[:, 0], chain[:, 1])
     smooth = np.stack([gaussian_filter1d(part, SMOOTH_CELLS, mode="nearest") for part in points.T], 1)
     smooth[[0, -1]] = points[[0, -1]]
-    return smooth
+    return _without_hook(_without_hook(smooth)[::-1])[::-1]
+
+
+def _without_hook(line: Line) -> Line:
+    """A line without a start that turns away sharply, as ridges do at the edge of the field."""
+    while len(line) > 3 * TAIL:
+        if _cosine(line[HOOK] - line[0], line[HOOK + TAIL] - line[HOOK]) > BEND_COS:
+            break
+        line = line[1:]
+    return line
 
 
 def _joined(lines: Sequence[Line], options: TraceOptions) -> list[Line]:
@@ -156,10 +166,7 @@ def _joined(lines: Sequence[Line], options: TraceOptions) -> list[Line]:
     lines = list(lines)
     while best := _best_link(lines, options.gap_cells):
         one, other, flip_one, flip_other = best
-        first, second = (
-            (lines[one][::-1] if flip_one else lines[one]),
-            (lines[other][::-1] if flip_other else lines[other]),
-        )
+        first, second = (lines[k][::-1] if turned else lines[k] for k, turned in ((one, flip_one), (other, flip_other)))
         lines = [line for k, line in enumerate(lines) if k not in (one, other)] + [np.concatenate([first, second])]
     return [_simplified(line, options.tolerance_cells) for line in lines]
 

@@ -103,7 +103,6 @@ def strain(words: Sequence[str]) -> int:
 
     result = run(_task(found), model_of(StrainOptions, found))
     x, y = result.scale_cells
-    out(
-        f"{found.output}: smoothed over {result.scale:g} {result.grid.unit} ({x:.3g} x {y:.3g} cells), {found.kind} strain."
-    )
+    scale = f"{result.scale:g} {result.grid.unit} ({x:.3g} x {y:.3g} cells)"
+    out(f"{found.output}: {found.kind} strain, smoothed over {scale}.")
     return 0
