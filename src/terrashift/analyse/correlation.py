@@ -43,9 +43,9 @@ class Correlation(NamedTuple):
         """Correlation of all values with each other."""
         return (1 - self.share) * np.eye(len(places)) + self.share * _shape(places, self.length, self.gaussian)
 
-    def of_mean(self, count: float, spacing: float) -> float:
+    def of_mean(self, count: int, spacing: float) -> float:
         """How much larger the variance of the mean of `count` values at equal spacing is than if independent."""
-        places = spacing * np.arange(max(1, round(count)))
+        places = spacing * np.arange(max(1, count))
         return float(self.matrix(places).sum() / len(places))
 
     def integral(self, spacing: float) -> float:

@@ -35,13 +35,13 @@ from .robust import Line, fit_line, solve
 Values = Float[np.ndarray, " bins"]
 LEAST_BINS = 6
 """On either side, for a line and its error."""
-ZONE_ROUNDS = 4
+ZONE_ROUNDS = 3
 NOISE_FLOOR = 0.005
 """Of the offset: what departs less from a line is no fault zone."""
 CORE_BINS = 4
 NEAR_BINS = 3
 """Right outside the core, whose median is the motion beside it."""
-ENOUGH = 40
+ENOUGH = 30
 """Profiles that the correlation is found from."""
 CLEAR = 3.0
 """Standard errors that a slip must have, for its shape to be looked at."""
@@ -156,7 +156,7 @@ def _offset(profile: Profile, options: OffsetOptions, correlation: Correlation, 
     zone = _zone(profile, options, correlation)
     fits = [_fit(profile, motion, zone) for motion in (profile.parallel, profile.perpendicular)]
     random = np.random.default_rng((options.seed, number))
-    wider = correlation.of_mean(float(np.median(profile.count)), _step(profile))
+    wider = correlation.of_mean(round(float(np.median(profile.count))), _step(profile))
     sigmas = [part * np.sqrt(wider) for part in (profile.sigma_parallel, profile.sigma_perpendicular)]
     along, across = (
         _estimate(fit, sigma, correlation, options.resamples, random) for fit, sigma in zip(fits, sigmas, strict=True)

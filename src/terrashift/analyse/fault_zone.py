@@ -22,10 +22,10 @@ DEPART = 3.0
 """Standard errors from which the mean of three neighbours has left its line."""
 STAYING = 0.7
 """Share of the bins from there to the trace that have left it too."""
-SMOOTHINGS = (1.0, 1.5, 2.0, 3.0, 4.5, 6.5)
+SMOOTHINGS = (1.0, 1.5, 2.0, 3.0, 4.5, 6.5, 9.0)
 """In bins; the first at which the step stands clear of the noise is taken."""
-CLEAR = 6.0
-"""Height of the derivative's peak over its noise from which it stands clear."""
+CLEAR = 8.0
+"""Height of the derivative's peak, and of its slopes, over their noise from which they stand clear."""
 ZOOMS = 5
 ERF_10_90 = 2 * 0.9061938024368232 * np.sqrt(2)
 """From 10 % to 90 % of an error function, in its standard deviations."""
@@ -95,32 +95,21 @@ def bell(distance: Values, motion: Values, sides: tuple[Line, Line], noise: floa
     height = right.at_zero - left.at_zero
     values = (values - 0.5 * (left.slope + right.slope) * places) * np.sign(height)
     for smoothing in SMOOTHINGS:
-        rise = gaussian_filter1d(values, smoothing, order=1)
-        noise_of_rise = noise / np.sqrt(4 * np.sqrt(np.pi) * smoothing**3)
         margin = int(3 * smoothing) + 1
-        if len(rise) <= 2 * margin + 2:
+        if len(values) <= 2 * margin + 2:
             break
+        rise = gaussian_filter1d(values, smoothing, order=1)
+        bend = gaussian_filter1d(values, smoothing, order=2)
+        rise_noise = noise / np.sqrt(4 * np.sqrt(np.pi) * smoothing**3)
+        bend_noise = noise * np.sqrt(3 / (8 * np.sqrt(np.pi) * smoothing**5))
         peak = margin + int(np.argmax(rise[margin:-margin]))
-        if rise[peak] > CLEAR * noise_of_rise:
-            edges = _inflections(gaussian_filter1d(values, smoothing, order=2), peak)
-            if edges is None:
-                continue
-            seen = (step * (edges[1] - edges[0])) ** 2
-            width = np.sqrt(max(seen - (2 * smoothing * step) ** 2, 0))
+        before, after = int(np.argmax(bend[:peak])), peak + int(np.argmin(bend[peak:]))
+        clear = rise[peak] > CLEAR * rise_noise and min(bend[before], -bend[after]) > CLEAR * bend_noise
+        if clear and 0 < before < after < len(bend) - 1:
+            seen = step * (_summit(-bend, after) - _summit(bend, before))
+            width = np.sqrt(max(seen**2 - (2 * smoothing * step) ** 2, 0))
             return Bell(float(places[peak]), float(width), smoothing * step)
     return NO_BELL
-
-
-def _inflections(bend: Values, peak: int) -> tuple[float, float] | None:
-    """The largest bend before a peak and the least after it, between bins by a parabola."""
-    before, after = peak, peak
-    while before > 0 and bend[before - 1] >= bend[before]:
-        before -= 1
-    while after < len(bend) - 1 and bend[after + 1] <= bend[after]:
-        after += 1
-    if not (0 < before < after < len(bend) - 1):
-        return None
-    return _summit(bend, before), _summit(-bend, after)
 
 
 def _summit(values: Values, k: int) -> float:

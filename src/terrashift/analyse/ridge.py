@@ -25,7 +25,9 @@ BACKGROUND = 3.0
 LEAST_SHARE = 0.4
 """Of a lobe's weight that must have values."""
 FLOOR = 0.02
-"""Of the range of a component: jumps below so many noise levels of this are none, however quiet the field."""
+"""Of the largest jump: the least noise level, however quiet the field."""
+
+RAMP_CELLS = 10
 
 Band = Float[np.ndarray, "height width"]
 
@@ -41,7 +43,7 @@ class Jumps(NamedTuple):
     """Motion on the side of the normal against the other, in the field's unit, less the background."""
 
 
-def normal_of(direction: Int[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
+def normal_of(direction: np.ndarray) -> np.ndarray:
     """Unit vectors (x, y), stacked first, of the normals of directions."""
     angle = direction * (np.pi / DIRECTIONS)
     return np.stack([np.cos(angle), np.sin(angle)])
@@ -62,28 +64,41 @@ def find_jumps(
         along: standard deviation along, cells.
     """
     valid = np.isfinite(motion).all(0)
+    motion = np.stack([_without_ramp(part) for part in np.where(valid, motion, np.nan)])
     weight = valid * _weights(sigma, valid)
     planes = np.stack([weight, *(np.where(valid, part, 0) * weight for part in motion)]).astype(np.float32)
     reach = int(np.ceil(3 * max(scale, along)))
     shape = [fft.next_fast_len(n + reach, real=True) for n in motion.shape[1:]]
     spectra = fft.rfft2(planes, shape)
-    extent = [float(np.ptp(np.percentile(part[valid], (2, 98)))) if valid.any() else 0.0 for part in motion]
+    everything = [
+        _prominence(spectra, shape, motion.shape[1:], (normal_of(np.array(number)), scale, along, reach))
+        for number in range(DIRECTIONS)
+    ]
+    largest = max(float(np.nanmax(np.abs(plain), initial=0)) for plain, _ in everything)
     best = np.full(motion.shape[1:], -np.inf, np.float32)
     direction, jump = np.zeros(motion.shape[1:], int), np.zeros(motion.shape, np.float32)
-    for number in range(DIRECTIONS):
-        away = normal_of(np.array(number))
-        found = _prominence(spectra, shape, motion.shape[1:], (away, scale, along, reach))
-        squares = np.zeros(best.shape, np.float32)
-        plain, found = found, _limited(*found)
-        for part, rest, size in zip(found, plain[1], extent, strict=True):
-            known = rest[np.isfinite(rest)]
-            noise = max(nmad(known) if known.size else 0.0, FLOOR * size, 1e-9)
-            squares += (part / noise) ** 2
+    for number, (plain, rest) in enumerate(everything):
+        found = _limited(plain, rest)
+        noises = [nmad(part[np.isfinite(part)]) for part in rest]
+        noise = np.fmax(noises, max(FLOOR * largest, 1e-9)).astype(np.float32)
+        squares = ((found / noise[:, None, None]) ** 2).sum(0)
         better = squares > best
         best[better], direction[better] = squares[better], number
         jump[:, better] = found[:, better]
     strength = np.where(np.isfinite(best) & valid, np.sqrt(np.maximum(best, 0)), np.nan)
     return Jumps(strength.astype(float), direction, jump.astype(float))
+
+
+def _without_ramp(band: Band) -> Band:
+    """Values less their steady gradient, told by the median of all differences over some cells (no fault moves it)."""
+    result = band
+    for axis in (0, 1):
+        run = max(1, min(RAMP_CELLS, band.shape[axis] - 1))
+        rises = (np.roll(band, -run, axis) - band)[: band.shape[0] - run * (1 - axis), : band.shape[1] - run * axis]
+        known = rises[np.isfinite(rises)]
+        places = np.arange(band.shape[axis]).reshape(-1, 1) if axis == 0 else np.arange(band.shape[axis])
+        result = result - (float(np.median(known)) / run if known.size else 0.0) * places
+    return result
 
 
 def _weights(sigma: np.ndarray | None, valid: np.ndarray) -> np.ndarray:

@@ -88,7 +88,10 @@ def fit_line(
     return Line(float(at_zero), float(slope), residuals, weights, NMAD * float(np.median(np.abs(residuals))) * freedom)
 
 
-def solve(places: Float[np.ndarray, " values"], weights: Float[np.ndarray, " values"]) -> Float[np.ndarray, "2 values"]:
-    """The matrix that turns values into (at zero, slope) of their weighted line of least squares."""
-    design = np.stack([np.ones_like(places), places], 1)
-    return np.linalg.solve(design.T @ (weights[:, None] * design), design.T * weights)
+def solve(places: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The matrix (2, values) that turns values into (at zero, slope) of their weighted line of least squares."""
+    total = weights.sum()
+    middle = (weights @ places) / total
+    slope = weights * (places - middle)
+    slope = slope / max(float(slope @ places), 1e-300)
+    return np.stack([weights / total - middle * slope, slope])

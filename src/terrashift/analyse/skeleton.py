@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Bool, Int
-from scipy.ndimage import convolve, label
+from scipy.ndimage import binary_dilation, convolve, label
 
 Mask = Bool[np.ndarray, "height width"]
 Chain = Int[np.ndarray, "cells 2"]
@@ -35,7 +35,7 @@ def thinned(mask: Mask) -> Mask:
                 open_side = ~(north & east & south) & ~(east & south & west)
             else:
                 open_side = ~(north & east & west) & ~(north & south & west)
-            mask = mask & ~((count >= 2) & (count <= 6) & (turns == 1) & open_side)
+            mask = mask & ~((count >= 3) & (count <= 6) & (turns == 1) & open_side)
         if mask.sum() == before:
             return _without_stairs(mask)[1:-1, 1:-1]
 
@@ -63,7 +63,8 @@ def _forks(skeleton: Mask) -> Mask:
     found = np.zeros_like(skeleton)
     for row, column in np.argwhere(skeleton):
         around = padded[row : row + 3, column : column + 3]
-        found[row, column] = _parts([bool(around[r, c]) for r, c in RING]) >= 3
+        ring = [bool(around[r, c]) for r, c in RING]
+        found[row, column] = sum(ring[k] and not ring[k - 1] for k in range(8)) >= 3
     return found
 
 
@@ -73,7 +74,7 @@ def chains(skeleton: Mask) -> list[Chain]:
     A ring is cut at one of its cells. Single cells are left out.
     """
     forks = _forks(skeleton)
-    numbers, count = label(skeleton & ~forks, EIGHT)
+    numbers, count = label(skeleton & ~binary_dilation(forks, EIGHT), EIGHT)
     return [chain for k in range(1, count + 1) if len(chain := _ordered(numbers == k, forks)) > 1]
 
 
@@ -83,10 +84,10 @@ def pruned(skeleton: Mask, least: int) -> Mask:
     for _ in range(3):
         neighbours = convolve(skeleton.astype(int), EIGHT, mode="constant") - 1
         forks = _forks(skeleton)
-        numbers, count = label(skeleton & ~forks, EIGHT)
+        numbers, count = label(skeleton & ~binary_dilation(forks, EIGHT), EIGHT)
         sizes = np.bincount(numbers.ravel(), minlength=count + 1)
         ends = np.bincount(numbers[skeleton & (neighbours == 1)], minlength=count + 1)
-        beside = np.unique(numbers[convolve(forks.astype(int), EIGHT, mode="constant") > 0])
+        beside = np.unique(numbers[binary_dilation(forks, EIGHT, 2)])
         at_fork = np.isin(np.arange(count + 1), beside)
         gone = (sizes < least) & (ends > 0) & at_fork
         gone[0] = False
@@ -134,10 +135,10 @@ def _near(cell: tuple[int, int], cells: set[tuple[int, int]]) -> Iterator[tuple[
 
 
 def _fork_at(cell: tuple[int, int], forks: Mask) -> list[tuple[int, int]]:
-    """The fork's cell beside an end of a stretch, if there is one."""
+    """The fork's cell near an end of a stretch, which stops short of it, if there is one."""
     row, column = cell
-    top, left = max(row - 1, 0), max(column - 1, 0)
-    found = np.argwhere(forks[top : row + 2, left : column + 2])
+    top, left = max(row - 2, 0), max(column - 2, 0)
+    found = np.argwhere(forks[top : row + 3, left : column + 3])
     if not len(found):
         return []
     found = found + np.array([top, left])
