@@ -226,7 +226,7 @@ def _spread_about(places: Values, side: Side, correlation: Correlation) -> Value
     """Standard error of the mean of three neighbours about a line that was fitted to others."""
     full = correlation.matrix(side.places)
     gain = np.stack([np.ones_like(places), places], 1) @ solve(side.places, side.weights)
-    of_line = np.einsum("pi,ij,pj->p", gain, full, gain)
+    of_line = ((gain @ full) * gain).sum(1)
     spacing = float(np.abs(np.median(np.diff(side.places))))
     return spread_of(side, correlation) * np.sqrt(correlation.of_mean(3, spacing) / 3 + of_line)
 

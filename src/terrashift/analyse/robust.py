@@ -56,9 +56,7 @@ def nmad(values: np.ndarray) -> float:
     return NMAD * float(np.median(np.abs(values - np.median(values)))) if len(values) else float("nan")
 
 
-def fit_line(
-    places: Float[np.ndarray, " values"], values: Float[np.ndarray, " values"], counts: Float[np.ndarray, " values"]
-) -> Line:
+def fit_line(places: np.ndarray, values: np.ndarray, counts: np.ndarray) -> Line:
     """Robust line: from the median of all slopes (Theil 1950, Sen 1968) to least squares with Tukey's bisquare.
 
     Args:

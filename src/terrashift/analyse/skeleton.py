@@ -40,13 +40,18 @@ def thinned(mask: Mask) -> Mask:
             return _without_stairs(mask)[1:-1, 1:-1]
 
 
-def _without_stairs(mask: Mask) -> Mask:
-    """Remove, one by one, cells that connect nothing: all that is beside them stays connected, and they are no end."""
+def _without_stairs(mask: Mask, stubs: Mask | None = None) -> Mask:
+    """Remove, one by one, cells that connect nothing: all that is beside them stays connected without them.
+
+    Only corners go, which have neighbours above or below and to a side, so that lines keep their ends; where `stubs` is
+    true, any such cell with two neighbours.
+    """
     mask = mask.copy()
     for row, column in np.argwhere(mask):
         around = mask[row - 1 : row + 2, column - 1 : column + 2]
         ring = [bool(around[r, c]) for r, c in RING]
-        if sum(ring) >= 2 and _parts(ring) == 1:
+        corner = (ring[0] or ring[4]) and (ring[2] or ring[6])
+        if (corner or (stubs is not None and stubs[row, column] and sum(ring) >= 2)) and _parts(ring) == 1:
             mask[row, column] = False
     return mask
 
@@ -94,7 +99,8 @@ def pruned(skeleton: Mask, least: int) -> Mask:
         if not gone.any():
             break
         skeleton &= ~gone[numbers]
-        skeleton = thinned(skeleton)
+        stubs = binary_dilation(forks, EIGHT) & ~forks
+        skeleton = _without_stairs(np.pad(skeleton, 1), np.pad(stubs, 1))[1:-1, 1:-1]
     return skeleton
 
 

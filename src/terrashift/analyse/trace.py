@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 from pydantic import BaseModel, Field
-from scipy.ndimage import binary_closing, binary_dilation, gaussian_filter1d, label, map_coordinates
+from scipy.ndimage import binary_closing, binary_dilation, gaussian_filter1d, label, map_coordinates, maximum_filter
 
 from ..core.field import DisplacementField
 from ..simulate.trace import parted_pixels
@@ -28,6 +28,8 @@ BEND_COS = 0.7
 TAIL = 8
 """Points at an end that tell where a piece goes."""
 HOOK = 4
+BESIDE = 0.4
+"""Of the strongest jump nearby: weaker ridges right beside it are its own blur, bent by noise or an edge."""
 
 Line = Float[np.ndarray, "_ 2"]
 
@@ -139,6 +141,8 @@ def find_trace(field: DisplacementField, options: TraceOptions = DEFAULT) -> Fou
 def _with_hysteresis(jumps: Jumps, options: TraceOptions) -> np.ndarray:
     """Ridge cells above `low` that are connected, over a gap of one cell, to several above `high`."""
     ridge = ridge_cells(jumps, options.low)
+    size = 2 * int(np.ceil(3 * options.scale_cells)) + 1
+    ridge &= jumps.strength > BESIDE * maximum_filter(np.nan_to_num(jumps.strength), size)
     numbers, count = label(binary_dilation(ridge, EIGHT), EIGHT)
     strong = np.bincount(numbers[ridge & (jumps.strength > options.high)], minlength=count + 1) >= 3
     return ridge & strong[numbers]

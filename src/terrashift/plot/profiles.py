@@ -45,7 +45,7 @@ def draw_profiles(profiles: Sequence[Profile], path: Path, offsets: Sequence[Off
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False)
     for axes in panels.flat[len(chosen) :]:
         axes.set_axis_off()
-    for number, axes in zip(chosen, panels.flat, strict=False):
+    for number, axes in zip(chosen.tolist(), panels.flat, strict=False):
         _draw_profile(axes, profiles[number], number, offsets[number] if offsets else None)
     unit = profiles[0].unit
     figure.supxlabel(f"distance to the right of the trace ({_length_unit(unit)})", fontsize=FONT_PT, color=INK)

@@ -67,7 +67,7 @@ def test_distance_and_components_are_to_the_right_of_the_trace_on_every_grid(nam
 
 def test_boxes_fill_a_trace_evenly_and_a_short_one_has_one():
     line = np.array([[0.0, 0.0], [0.0, 500.0], [480.0, 500.0]])
-    boxes = list(boxes_along([line, line[:1] + [[0.0, 0.0], [30.0, 0.0]]], Layout(600, 100, 100)))
+    boxes = list(boxes_along([line, np.array([[0.0, 0.0], [30.0, 0.0]])], Layout(600, 100, 100)))
     assert [b.along for b in boxes] == pytest.approx([*(90 + 100 * np.arange(9)), 980 + 15])
     assert [b.segment for b in boxes] == [0] * 9 + [1]
     assert boxes[0].toward == pytest.approx([0, 1])

@@ -23,7 +23,7 @@ SHAPE = (110, 130)
 
 
 def stepped(angle_deg, height=1.0, noise=0.2, seed=0):
-    """Motion (x, y) that jumps across a straight line through the middle whose normal has this angle (x right, y down)."""
+    """Motion (x, y) that jumps across a line through the middle whose normal has this angle (x right, y down)."""
     rows, columns = np.indices(SHAPE) + 0.5
     angle = math.radians(angle_deg)
     side = (columns - 65.2) * math.cos(angle) + (rows - 55.3) * math.sin(angle) > 0
