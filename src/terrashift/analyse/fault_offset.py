@@ -43,6 +43,7 @@ NEAR_BINS = 3
 """Right outside the core, whose median is the motion beside it."""
 ENOUGH = 30
 """Profiles that the correlation is found from."""
+NORMAL_95 = 1.959964
 CLEAR = 3.0
 """Standard errors that a slip must have, for its shape to be looked at."""
 
@@ -72,7 +73,8 @@ class Estimate(NamedTuple):
     error_sigma: float
     """Standard error from the sigma of the field, wider by the correlation of the profiles; NaN without it."""
     low: float
-    """End of the 95 % interval, from the bootstrap's error and Student's t."""
+    """End of the 95 % interval: the wider one of the bootstrap's, by Student's t, and of that of sigma. A field that was
+    regularised is smoother than it is right, which only its sigma knows."""
     high: float
 
 
@@ -252,7 +254,7 @@ def _estimate(
     # Welch-Satterthwaite: the degrees of freedom of a sum of two variances
     squares = sum(e.variance**2 / e.freedom for e in errors)
     freedom = sum(variances) ** 2 / squares if squares > 0 else 1e3
-    reach = float(student.ppf(0.975, max(freedom, 1.0))) * error
+    reach = max(float(student.ppf(0.975, max(freedom, 1.0))) * error, np.nan_to_num(NORMAL_95 * float(known)))
     return Estimate(fit.jump, error, float(known), fit.jump - reach, fit.jump + reach)
 
 

@@ -24,7 +24,7 @@ BACKGROUND = 3.0
 """Distance at which the comparison is repeated, in scales."""
 LEAST_SHARE = 0.4
 """Of a lobe's weight that must have values."""
-FLOOR = 0.02
+FLOOR = 0.05
 """Of the largest jump: the least noise level, however quiet the field."""
 
 RAMP_CELLS = 10
