@@ -13,7 +13,7 @@ LINES = """
 __main__
 cli
 verbs
-flags demo dataset
+flags demo dataset faults
 console arguments
 pipeline evaluate page
 presets product report

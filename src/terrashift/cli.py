@@ -16,6 +16,10 @@ VERBS = {
     "report": "one interactive page about a displacement field, in one file",
     "plot": "a map of a displacement field for a publication, as PNG, PDF or SVG",
     "convert": "read and write the displacement fields of other programs",
+    "trace": "find the trace of a fault in a displacement field",
+    "profile": "stack profiles of displacement across a fault",
+    "offset": "measure the offset of a fault along its trace, with errors and widths",
+    "strain": "compute strain from a displacement field, not across the fault",
     "recipe": "print a commented recipe to start from",
     "evaluate": "judge methods on the same cases, in one table",
     "train": "train a network on simulated earthquakes",
@@ -30,6 +34,10 @@ ROOMS = {
     "pack": "simulate",
     "report": "show",
     "plot": "show",
+    "trace": "analyse",
+    "profile": "analyse",
+    "offset": "analyse",
+    "strain": "analyse",
 }
 """The module of `verbs` that a verb is in, where it is not called like it."""
 USAGE = """\

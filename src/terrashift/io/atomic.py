@@ -7,7 +7,7 @@ import glob
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -98,6 +98,63 @@ def atomic_write_text(path: str | Path, text: str) -> None:
     """Write UTF-8 text to `path`, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def check_folder(target: Path, names: Iterable[str], overwrite: bool) -> None:
+    """Make sure that a folder of results can be written, before any work is done.
+
+    Args:
+        target: the folder.
+        names: of all files that it may hold; one with others in it is never replaced.
+        overwrite: replace a folder of that name.
+
+    Raises:
+        OutputError: where it cannot be written, or something is there already.
+    """
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"{target} is a file: give the name of a folder, which will be made")
+    if target.exists() and any(target.iterdir()):
+        if not overwrite:
+            raise OutputError(f"{target} exists already: pass --overwrite to replace it, or choose another name")
+        if others := sorted(item.name for item in target.iterdir() if item.name not in set(names)):
+            raise OutputError(
+                f"{target} holds files of something else ({', '.join(others[:3])}): move them away, or choose another "
+                "name"
+            )
+    _refuse_place(target / "file" if target.is_dir() else target, overwrite)
+    with scratch(target) as trial:
+        try:
+            trial.touch()
+        except OSError as error:
+            raise explain(target, error) from error
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder to write to; at the end it becomes `target`, unless an error came up.
+
+    A folder of that name is replaced: see `check_folder`.
+
+    Raises:
+        OutputError: where the disk is full or the place may not be written.
+    """
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    replaced = temporary.with_name(temporary.name + ".replaced")
+    try:
+        temporary.mkdir()
+        yield temporary
+        if target.exists():
+            os.replace(target, replaced)
+        os.replace(temporary, target)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise explain(target, error) from error
+    finally:
+        if replaced.exists() and not target.exists():  # the second step failed
+            os.replace(replaced, target)
+        for left in (temporary, replaced):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def explain(target: Path, error: BaseException, needed_bytes: int = 0) -> OutputError:

@@ -1,4 +1,4 @@
-"""Write a displacement field as one Cloud-Optimised GeoTIFF, and read it back."""
+"""Write a displacement field, or layers derived from one, as one Cloud-Optimised GeoTIFF, and read a field back."""
 
 from __future__ import annotations
 
@@ -36,6 +36,14 @@ TRANSFORM_TAG = "TERRASHIFT_NO_CRS"
 _OWN_TAGS = (FORMAT_TAG, TRANSFORM_TAG, "TERRASHIFT_GEOREFERENCING", "AREA_OR_POINT", "OVR_RESAMPLING_ALG")
 
 
+class _Content(NamedTuple):
+    """What the bands of a file are."""
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    tags: Mapping[str, str]
+
+
 class _Written(NamedTuple):
     """A window that was handed to GDAL, and what it held."""
 
@@ -64,14 +72,45 @@ def write_field(
     Raises:
         OutputError: where the file cannot be written; nothing is left behind then.
     """
-    target = Path(path)
-    plain_bytes = len(BANDS) * 4 * grid.height * grid.width
+    content = _Content(BANDS, (grid.unit,) * 4 + ("1", ""), {**tags, FORMAT_TAG: FORMAT})
+    _write(Path(path), grid, blocks, content, overwrite)
+
+
+def write_layers(
+    path: str | Path,
+    grid: Grid,
+    layers: Mapping[str, Float[np.ndarray, "height width"]],
+    made_by: Mapping[str, Any],
+    overwrite: bool = False,
+) -> None:
+    """Write named layers without unit, such as strain, to a Cloud-Optimised GeoTIFF, one float32 band each.
+
+    Args:
+        path: file to write.
+        grid: where the layers lie.
+        layers: values by name, in the order of the bands; NaN where there is none.
+        made_by: what goes into the tags, see `to_tags`.
+        overwrite: replace a file of that name.
+
+    Raises:
+        OutputError: where the file cannot be written; nothing is left behind then.
+    """
+    stack = torch.from_numpy(np.stack([np.asarray(layer, np.float32) for layer in layers.values()]))
+    blocks = ((top, 0, stack[:, top : top + BLOCK_PX]) for top in range(0, grid.height, BLOCK_PX))
+    _write(Path(path), grid, blocks, _Content(tuple(layers), ("1",) * len(layers), to_tags(made_by)), overwrite)
+
+
+def _write(
+    target: Path, grid: Grid, blocks: Iterable[tuple[int, int, Tensor]], content: _Content, overwrite: bool
+) -> None:
+    """Bands to an uncompressed file, from there to the final one, which is read back."""
+    plain_bytes = len(content.names) * 4 * grid.height * grid.width
     check_target(target, overwrite, plain_bytes)
     with atomic_path(target, 2 * plain_bytes) as cog, scratch(target) as plain:
         try:
-            written = _write_plain(plain, grid, blocks, tags)
+            written = _write_plain(plain, grid, blocks, content)
             _copy_as_cog(plain, cog)
-            fault = _find_fault(cog, grid, written)
+            fault = _find_fault(cog, grid, written, content)
         except gdal_errors() as error:
             raise explain(target, error, 2 * plain_bytes) from error
         if fault:
@@ -136,7 +175,7 @@ def _decoded(text: str) -> Any:
 
 
 def _write_plain(
-    path: Path, grid: Grid, blocks: Iterable[tuple[int, int, Tensor]], tags: Mapping[str, str]
+    path: Path, grid: Grid, blocks: Iterable[tuple[int, int, Tensor]], content: _Content
 ) -> list[_Written]:
     """Write an uncompressed tiled GeoTIFF, which takes blocks in any order."""
     import rasterio
@@ -146,7 +185,7 @@ def _write_plain(
         "driver": "GTiff",
         "height": grid.height,
         "width": grid.width,
-        "count": len(BANDS),
+        "count": len(content.names),
         "dtype": "float32",
         "nodata": float("nan"),
         "interleave": "pixel",
@@ -160,9 +199,9 @@ def _write_plain(
         profile |= {"crs": parse_crs(grid.crs), "transform": grid.transform}
     written = []
     with _environment(), rasterio.open(path, "w", **profile) as dataset:
-        dataset.update_tags(**tags, **_own_tags(grid))
-        dataset.descriptions = BANDS
-        dataset.units = (grid.unit,) * 4 + ("1", "")
+        dataset.update_tags(**content.tags, **_own_tags(grid))
+        dataset.descriptions = content.names
+        dataset.units = content.units
         for row, column, values in blocks:
             block = np.ascontiguousarray(values.numpy(force=True), np.float32)
             _, height, width = block.shape
@@ -186,7 +225,7 @@ def _environment() -> Iterator[None]:
 
 
 def _own_tags(grid: Grid) -> dict[str, str]:
-    tags = {FORMAT_TAG: FORMAT, "AREA_OR_POINT": "Area"}
+    tags = {"AREA_OR_POINT": "Area"}
     if grid.crs is None:
         tags[TRANSFORM_TAG] = json.dumps([*grid.transform[:6], grid.cell_px])
         tags["TERRASHIFT_GEOREFERENCING"] = "none: the images have no CRS, lengths are in pixels, north is up the image"
@@ -211,14 +250,14 @@ def _copy_as_cog(plain: Path, cog: Path) -> None:
         )
 
 
-def _find_fault(path: Path, grid: Grid, written: list[_Written]) -> str | None:
+def _find_fault(path: Path, grid: Grid, written: list[_Written], content: _Content) -> str | None:
     """Read everything back: GDAL reports some failed writes late, or not at all."""
     import rasterio
 
     with _environment(), rasterio.open(path) as dataset:
-        if (dataset.count, *dataset.shape) != (len(BANDS), *grid.shape):
+        if (dataset.count, *dataset.shape) != (len(content.names), *grid.shape):
             return f"{dataset.count} bands of {dataset.shape}"
-        if tuple(dataset.descriptions) != BANDS or dataset.tags().get(FORMAT_TAG) != FORMAT:
+        if tuple(dataset.descriptions) != content.names or content.tags.items() - dataset.tags().items():
             return "its tags are lost"
         for window, crc in written:
             if zlib.crc32(np.ascontiguousarray(dataset.read(window=window)).data) != crc:

@@ -1,4 +1,4 @@
-"""Read and write lines, such as the trace of a fault, as GeoJSON."""
+"""Read and write lines, such as the trace of a fault: GeoJSON here, GeoPackage and shapefiles through GDAL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ..core.grid import Grid
-from ..errors import InputError
+from ..errors import InputError, OptionError
+from . import ogr
 from .atomic import atomic_write_text
 from .georeference import parse_crs, same_crs
 
@@ -20,21 +21,28 @@ WGS84 = "OGC:CRS84"
 PIXELS = "pixels"
 """Value of the member `coordinates` of a file whose numbers are columns and rows."""
 LARGEST_BYTES = 100_000_000
+JSON_SUFFIXES = (".geojson", ".json")
+OGR_SUFFIXES = (".gpkg", ".shp", ".fgb", ".kml", ".gml", ".sqlite", ".tab")
 NEAR = 1.0
 """A line farther from an image than so many of its diagonals is a mistake."""
 
 
 def read_lines(path: str | Path, crs: str | None) -> list[Line]:
-    """Lines of a GeoJSON file as (x, y) in `crs`, points that repeat their predecessor left out.
+    """Lines of a vector file as (x, y) in `crs`, points that repeat their predecessor left out.
 
-    LineString and MultiLineString, bare, in features or collections. Coordinates are longitude and latitude (WGS 84)
-    unless the old `crs` member names another CRS. With `crs` None they are taken as they are: columns and rows of an
-    image without georeferencing, corners being whole numbers.
+    GeoJSON: LineString and MultiLineString, bare, in features or collections. Coordinates are longitude and latitude
+    (WGS 84) unless the old `crs` member names another CRS. GeoPackage, shapefile and FlatGeobuf (by their suffix; for
+    one of several layers `FILE|layername=NAME`): coordinates are in the CRS that the file names. With `crs` None they
+    are taken as they are: columns and rows of an image without georeferencing, corners being whole numbers.
 
     Raises:
-        InputError: the file is missing, is no GeoJSON, holds no line or something else, or cannot be placed in `crs`.
+        InputError: the file is missing, is of another kind, holds no line or something else, or cannot be placed in
+            `crs`.
+        OptionError: the file is no GeoJSON, and the packages that read others are missing.
     """
     name = str(path)
+    if Path(name.partition(ogr.LAYER)[0]).suffix.lower() in OGR_SUFFIXES:
+        return _read_ogr(name, crs)
     data = _load(name)
     lines = [_points(part, name) for part in _parts(data, name)]
     if not lines:
@@ -55,10 +63,10 @@ def read_lines(path: str | Path, crs: str | None) -> list[Line]:
 def write_lines(
     path: str | Path, lines: Sequence[Line], crs: str | None, properties: Sequence[Mapping[str, Any]] = ()
 ) -> None:
-    """Write lines, (x, y) in `crs`, as a GeoJSON FeatureCollection, whole or not at all.
+    """Write lines, (x, y) in `crs`, whole or not at all: GeoPackage where the suffix is .gpkg, else GeoJSON.
 
-    A CRS with a code is named by the `crs` member that GDAL and QGIS read; others become longitude and latitude.
-    Without a CRS the file says that it counts pixels.
+    GeoJSON: a CRS with a code is named by the `crs` member that GDAL and QGIS read; others become longitude and
+    latitude. Without a CRS the file says that it counts pixels.
 
     Args:
         path: file to write; one of that name is replaced.
@@ -69,6 +77,9 @@ def write_lines(
     Raises:
         OutputError: where the file cannot be written.
     """
+    if Path(path).suffix.lower() in ogr.WRITERS:
+        ogr.write(path, lines, crs, properties)
+        return
     data: dict[str, Any] = {"type": "FeatureCollection"}
     if crs is None:
         data["coordinates_are"] = PIXELS
@@ -85,6 +96,38 @@ def write_lines(
         for number, line in enumerate(lines)
     ]
     atomic_write_text(path, json.dumps(data))
+
+
+def check_line_format(path: str | Path) -> None:
+    """Make sure that lines can be written under this name, before any work.
+
+    Raises:
+        OptionError: the suffix is of no format that is written, or needs a package that is missing.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in ogr.WRITERS:
+        ogr.libraries()
+    elif suffix not in JSON_SUFFIXES:
+        raise OptionError(
+            f"lines are not written as {suffix or 'a file without suffix'}: call the result .geojson or .gpkg."
+        )
+
+
+def _read_ogr(name: str, crs: str | None) -> list[Line]:
+    found = ogr.read(name)
+    lines = [_points(line, name) for line in found.lines]
+    if not lines:
+        raise InputError(f"{name} is empty: it holds no line. Draw the trace as a line, and save it.")
+    if crs is None:
+        if found.crs is not None:
+            raise InputError(
+                f"{name} is in {found.crs[:40]}, but the image has no CRS to lay it on: give a trace in columns and "
+                "rows of the image, without a CRS."
+            )
+        return lines
+    if found.crs is None:
+        raise InputError(f"{name} names no CRS (a shapefile needs its .prj): set it to the one it was drawn in.")
+    return [_moved(line, found.crs, crs, name) for line in lines]
 
 
 def refuse_far(lines: Sequence[Line], grid: Grid, name: str) -> None:

@@ -82,7 +82,15 @@ def _place(point: Float[np.ndarray, " 2"]) -> tuple[float, float]:
 def parted_pixels(
     shape: tuple[int, int], lines: Iterable[Float[np.ndarray, "_ 2"]]
 ) -> Bool[np.ndarray, "height width"]:
-    """True on pixels that a line, as (column, row), parts from one of their four neighbours.
+    """True on pixels that a line, as (column, row), parts from one of their four neighbours; see `parted_gaps`."""
+    across, down = parted_gaps(shape, lines)
+    return at_breaks(torch.from_numpy(across), torch.from_numpy(down)).numpy()
+
+
+def parted_gaps(
+    shape: tuple[int, int], lines: Iterable[Float[np.ndarray, "_ 2"]]
+) -> tuple[Bool[np.ndarray, "height gaps"], Bool[np.ndarray, "between width"]]:
+    """Which neighbours in a row, and which in a column, are parted by a line, as (column, row).
 
     A line parts two neighbours where it crosses the stretch between their centres an odd number of times.
     """
@@ -91,7 +99,7 @@ def parted_pixels(
     for line in lines:
         across |= _crossed(line[:, ::-1], shape)
         down |= _crossed(line, (width, height)).T
-    return at_breaks(torch.from_numpy(across), torch.from_numpy(down)).numpy()
+    return across, down
 
 
 def _crossed(line: Line, shape: tuple[int, int]) -> Bool[np.ndarray, "lanes gaps"]:

@@ -112,10 +112,10 @@ def test_whatever_is_no_line_is_refused_with_the_way_out(data, message, geojson)
         read_lines(geojson(data), UTM)
 
 
-def test_a_shapefile_names_the_command_that_converts_it(tmp_path):
-    (tmp_path / "fault.shp").write_bytes(b"\x00\x00\x27\x0a\xff\xfe")
-    with pytest.raises(InputError, match=r"ogr2ogr -f GeoJSON fault.geojson .*fault.shp"):
-        read_lines(tmp_path / "fault.shp", UTM)
+def test_a_drawing_names_the_command_that_converts_it(tmp_path):
+    (tmp_path / "fault.dxf").write_bytes(b"\x00\x00\x27\x0a\xff\xfe")
+    with pytest.raises(InputError, match=r"ogr2ogr -f GeoJSON fault.geojson .*fault.dxf"):
+        read_lines(tmp_path / "fault.dxf", UTM)
     with pytest.raises(InputError, match="does not exist"):
         read_lines(tmp_path / "nowhere.geojson", UTM)
 
