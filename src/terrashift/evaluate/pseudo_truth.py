@@ -19,6 +19,7 @@ from numpy import ndarray
 from rasterio.features import rasterize
 from scipy import ndimage
 
+from ..analyse.trace import find_mask
 from ..core.grid import Grid
 from ..errors import InputError
 from ..estimators.blocks import measure_whole
@@ -66,7 +67,7 @@ class PseudoTruth:
         search = choose_search(coarse_motion(case.source, "cpu"), SearchOptions())
         truth = smoothed(measure_whole(REFERENCE, case.source, search).xy.numpy())
         grid = case.source.grid
-        fault = drawn(self.trace, grid) if self.trace else found(truth)
+        fault = drawn(self.trace, grid) if self.trace else find_mask(truth)
         return Case(case.source, truth, fault, search, facts={"pixel": grid.pixel_size[0]})
 
     def judge(self, case: Case, answer: Answer) -> dict[str, float]:
@@ -101,10 +102,3 @@ def drawn(trace: Path, grid: Grid) -> Bool[ndarray, "height width"]:
     refuse_far(lines, grid, str(trace))
     shapes = [{"type": "LineString", "coordinates": line.tolist()} for line in lines]
     return np.asarray(rasterize(shapes, grid.shape, transform=grid.transform, all_touched=True), bool)
-
-
-def found(truth: Float[ndarray, "2 height width"]) -> Bool[ndarray, "height width"]:
-    """The trace that the motion itself shows."""
-    from ..analyse.trace import trace_of
-
-    return trace_of(truth)
