@@ -22,7 +22,8 @@ from .analyse.trace import FoundTrace, TraceOptions, find_trace
 from .core.field import DisplacementField
 from .errors import InputError, OptionError
 from .io.atomic import atomic_folder, atomic_write_text, check_folder, check_target
-from .io.cog import read_field, write_layers
+from .io.cog import write_layers
+from .io.exchange.formats import read_any
 from .io.ogr import libraries
 from .io.vectors import check_line_format, read_lines, refuse_far, write_lines
 from .plot.faultmaps import draw_strain, draw_trace
@@ -88,7 +89,7 @@ def trace(task: Task, options: TraceOptions) -> FoundTrace:
     check_line_format(task.output)
     for target in (task.output, picture):
         check_target(target, task.overwrite)
-    field = read_field(task.field)
+    field = read_any(task.field)
     trace_found = trace_for(field, None, options).found
     assert trace_found is not None
     write_lines(task.output, trace_found.lines, field.grid.crs, trace_found.properties)
@@ -99,7 +100,7 @@ def trace(task: Task, options: TraceOptions) -> FoundTrace:
 def profile(task: Task, options: ProfileOptions) -> tuple[Profile, ...]:
     """Stack profiles across a trace; write a folder with tables, boxes, a picture and a summary."""
     check_folder(task.output, PROFILE_FILES, task.overwrite)
-    field = read_field(task.field)
+    field = read_any(task.field)
     lines = _told(trace_for(field, task.trace), task)
     profiles = stack_profiles(field, lines.lines, options)
     with atomic_folder(task.output) as folder:
@@ -121,7 +122,7 @@ class Offsets(NamedTuple):
 def offset(task: Task, profile_options: ProfileOptions, options: OffsetOptions) -> Offsets:
     """Find the offset along a trace; write a folder with tables, vectors, pictures and a summary."""
     check_folder(task.output, OFFSET_FILES, task.overwrite)
-    field = read_field(task.field)
+    field = read_any(task.field)
     lines = _told(trace_for(field, task.trace), task)
     profiles = stack_profiles(field, lines.lines, profile_options)
     offsets = fit_offsets(profiles, options)
@@ -182,7 +183,7 @@ def strain_map(task: Task, options: StrainOptions) -> Strain:
         raise OptionError("--across-trace is about a trace: give one with --trace FILE, or leave it out.")
     for target in (task.output, *beside):
         check_target(target, task.overwrite)
-    field = read_field(task.field)
+    field = read_any(task.field)
     lines = trace_for(field, task.trace) if task.trace is not None else Trace((), "none", None)
     found = strain(field, options, lines.lines)
     unit = field.grid.unit

@@ -38,7 +38,13 @@ def _common(output: str, metavar: str, trace: str | None = None) -> list[Argumen
     """The field, the result and, with `trace`, the lines."""
     given = [argument("trace", str | None, None, f"{TRACE_FILE} {trace}", metavar="FILE")] if trace else []
     return [
-        positional("field", Path, REQUIRED, "Result of `terrashift measure`.", metavar="DISPLACEMENT"),
+        positional(
+            "field",
+            Path,
+            REQUIRED,
+            "Displacement field of any program.",
+            metavar="DISPLACEMENT",
+        ),
         argument("output", Path, REQUIRED, output, aliases=["-o"], metavar=metavar),
         *given,
         switch("overwrite", "Replace results of the same name."),

@@ -55,10 +55,9 @@ def report(words: Sequence[str]) -> int:
     check_target(found.output, found.overwrite)
     field = read_source(found)
     trace = read_trace(found.trace, field)
-    # any offsets along a trace can stand here: the page only draws `Crossing`s
     slip = crossings(field, trace, found.spacing) if trace else []
     if trace and not slip:
-        tell("no section across the trace has values on both sides: the page shows the trace alone")
+        tell("no profile across the trace has an offset: the page shows the trace alone")
     stable = read_mask(found.stable, field) if found.stable else None
     write_page(field, found.output, Extras(found.field.name, trace, slip, stable))
     out(f"{found.output}: {found.output.stat().st_size / 1e6:.1f} MB. Open it with any browser.")
