@@ -2,9 +2,9 @@
 
     python benchmarks/faults.py
 
-A rupture of 3 m on cells of 10 m, 300 x 360 of them, six strikes, right- and left-lateral in turn; errors of a field are
-normal, independent or alike over some cells (a Gaussian of that deviation). Truth is the mean slip within each box, in
-the directions of the box.
+A rupture of 3 m on cells of 10 m, 300 x 360 of them, six strikes, right- and left-lateral in turn; errors of a field
+are normal, independent or alike over some cells (a Gaussian of that deviation). Truth is the mean slip within each box,
+in the directions of the box.
 """
 
 from __future__ import annotations
@@ -70,8 +70,9 @@ def offsets(noise: float, smooth: float) -> None:
     cells = np.array(widths) / 10
     print(
         f"offsets: noise {noise} m alike over {smooth:g} cells: {len(widths)} profiles, rms error "
-        f"{np.std(errors):.3f} m, within 95 %: {100 * np.mean(inside):.1f} %; error / bootstrap {np.std(bootstrap):.2f}, "
-        f"error / sigma {np.std(by_sigma):.2f}; width (inflection, erf, arctan) median "
+        f"{np.std(errors):.3f} m, within 95 %: {100 * np.mean(inside):.1f} %; "
+        f"error / bootstrap {np.std(bootstrap):.2f}, error / sigma {np.std(by_sigma):.2f}; "
+        f"width (inflection, erf, arctan) median "
         f"{np.round(np.nanmedian(cells, 0), 2)} cells, 95th percentile {np.round(np.nanpercentile(cells, 95, 0), 2)}, "
         f"none for {100 * np.isnan(cells[:, 0]).mean():.0f} %"
     )
@@ -88,8 +89,8 @@ def traces(noise: float, smooth: float) -> None:
         still = motion - np.stack([np.asarray(truth.east, float), np.asarray(truth.north, float)])
         false += len(find_pieces(still))
     print(
-        f"traces: noise {noise} m alike over {smooth:g} cells: of the planted trace {100 * np.mean(found):.1f} % is found "
-        f"within 2 cells, of what is found {100 * np.mean(right) if right else float('nan'):.1f} % lies there; "
+        f"traces: noise {noise} m alike over {smooth:g} cells: {100 * np.mean(found):.1f} % of the planted trace "
+        f"is found within 2 cells, {100 * np.mean(right) if right else float('nan'):.1f} % of what is found lies there; "
         f"{false} traces in the noise alone of 6 fields"
     )
 

@@ -73,8 +73,8 @@ class Estimate(NamedTuple):
     error_sigma: float
     """Standard error from the sigma of the field, wider by the correlation of the profiles; NaN without it."""
     low: float
-    """End of the 95 % interval: the wider one of the bootstrap's, by Student's t, and of that of sigma. A field that was
-    regularised is smoother than it is right, which only its sigma knows."""
+    """End of the 95 % interval, the wider one of the bootstrap's (Student's t) and sigma's: only sigma knows that a
+    regularised field is smoother than it is right."""
     high: float
 
 
@@ -270,7 +270,8 @@ def _shape(
     distance = profile.distance
     motion = jump / slip @ np.stack([profile.parallel, profile.perpendicular])
     fit = _fit(profile, motion, zone)
-    noise = float(np.hypot(*(spread_of(side, correlation) for side in fit.sides)) / np.sqrt(2))
+    spreads = [spread_of(side, correlation) for side in fit.sides]
+    noise = float(np.hypot(spreads[0], spreads[1]) / np.sqrt(2))
     weights = np.where(fit.used, 0.0, profile.count / profile.count.mean())
     weights[fit.used] = np.concatenate([side.weights for side in fit.sides])
     found = bell(distance, motion, (fit.left, fit.right), noise)

@@ -63,13 +63,13 @@ def find_jumps(
         scale: standard deviation of the lobes across, cells.
         along: standard deviation along, cells.
     """
-    valid = np.isfinite(motion).all(0)
+    valid = np.asarray(np.isfinite(motion).all(0))
     motion = np.stack([_without_ramp(part) for part in np.where(valid, motion, np.nan)])
     weight = valid * _weights(sigma, valid)
-    planes = np.stack([weight, *(np.where(valid, part, 0) * weight for part in motion)]).astype(np.float32)
+    planes = np.stack([valid, weight, *(np.where(valid, part, 0) * weight for part in motion)]).astype(np.float32)
     reach = int(np.ceil(3 * max(scale, along)))
-    shape = [fft.next_fast_len(n + reach, real=True) for n in motion.shape[1:]]
-    spectra = fft.rfft2(planes, shape)
+    shape = [int(fft.next_fast_len(n + reach, real=True) or 0) for n in motion.shape[1:]]
+    spectra = np.asarray(fft.rfft2(planes, shape))
     everything = [
         _prominence(spectra, shape, motion.shape[1:], (normal_of(np.array(number)), scale, along, reach))
         for number in range(DIRECTIONS)
@@ -121,8 +121,8 @@ def _prominence(
     sides = []
     for sign in (1, -1):
         kernel, full = _lobe(sign * away, scale, along, reach, padded)
-        weight, x, y = fft.irfft2(spectra * fft.rfft2(kernel), padded)[:, : shape[0], : shape[1]]
-        enough = weight > LEAST_SHARE * full
+        known, weight, x, y = np.asarray(fft.irfft2(spectra * fft.rfft2(kernel), padded))[:, : shape[0], : shape[1]]
+        enough = (known > LEAST_SHARE * full) & (weight > 0)  # cells count, however little they weigh
         sides.append(np.where(enough, np.stack([x, y]) / np.where(enough, weight, 1), np.nan))
     jump = sides[0] - sides[1]
     step = np.round(BACKGROUND * scale * away).astype(int)

@@ -79,7 +79,7 @@ def chains(skeleton: Mask) -> list[Chain]:
     A ring is cut at one of its cells. Single cells are left out.
     """
     forks = _forks(skeleton)
-    numbers, count = label(skeleton & ~binary_dilation(forks, EIGHT), EIGHT)
+    numbers, count = numbered(skeleton & ~grown(forks))
     return [chain for k in range(1, count + 1) if len(chain := _ordered(numbers == k, forks)) > 1]
 
 
@@ -87,21 +87,33 @@ def pruned(skeleton: Mask, least: int) -> Mask:
     """A skeleton without side branches of fewer than `least` cells, from a fork to a free end."""
     skeleton = skeleton.copy()
     for _ in range(3):
-        neighbours = convolve(skeleton.astype(int), EIGHT, mode="constant") - 1
+        neighbours = np.asarray(convolve(skeleton.astype(int), EIGHT, mode="constant")) - 1
         forks = _forks(skeleton)
-        numbers, count = label(skeleton & ~binary_dilation(forks, EIGHT), EIGHT)
+        numbers, count = numbered(skeleton & ~grown(forks))
         sizes = np.bincount(numbers.ravel(), minlength=count + 1)
         ends = np.bincount(numbers[skeleton & (neighbours == 1)], minlength=count + 1)
-        beside = np.unique(numbers[binary_dilation(forks, EIGHT, 2)])
+        beside = np.unique(numbers[grown(forks, 2)])
         at_fork = np.isin(np.arange(count + 1), beside)
         gone = (sizes < least) & (ends > 0) & at_fork
         gone[0] = False
         if not gone.any():
             break
         skeleton &= ~gone[numbers]
-        stubs = binary_dilation(forks, EIGHT) & ~forks
+        stubs = grown(forks) & ~forks
         skeleton = _without_stairs(np.pad(skeleton, 1), np.pad(stubs, 1))[1:-1, 1:-1]
     return skeleton
+
+
+def numbered(mask: Mask) -> tuple[np.ndarray, int]:
+    """Number the connected parts of a mask from 1, corners counting as contact, and how many there are."""
+    numbers = np.zeros(mask.shape, np.int32)
+    count = label(mask, EIGHT, output=numbers)
+    return numbers, int(count)  # pyright: ignore[reportArgumentType] a number where an output is given
+
+
+def grown(mask: Mask, cells: int = 1) -> Mask:
+    """A mask with all within so many steps of it, corners counting as contact."""
+    return np.asarray(binary_dilation(mask, EIGHT, cells)) if cells else mask
 
 
 def _shifted(mask: Mask, rows: int, columns: int) -> Mask:

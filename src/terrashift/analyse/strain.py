@@ -135,8 +135,8 @@ def strain(
 def _gradient(field: DisplacementField, kernel: _Kernel, lines: Sequence[Float[np.ndarray, "_ 2"]]) -> Gradient:
     """Per cell along x and y: away from traces by convolution, near them cell by cell."""
     bands = np.stack([np.asarray(b, float) for b in (field.east, field.north, field.sigma_east, field.sigma_north)])
-    valid = np.isfinite(bands[:2]).all(0)
-    known = np.isfinite(bands[2:]).all(0) | ~valid
+    valid = np.asarray(np.isfinite(bands[:2]).all(0))
+    known = np.asarray(np.isfinite(bands[2:]).all(0)) | ~valid
     values, variances = np.where(valid, bands[:2], 0), np.where(valid & known, bands[2:] ** 2, 0)
     planes = np.concatenate([valid[None].astype(float), values, variances, (~known)[None].astype(float)])
     height, width = field.grid.shape
@@ -145,8 +145,9 @@ def _gradient(field: DisplacementField, kernel: _Kernel, lines: Sequence[Float[n
     for top in range(0, height, rows):
         first, last = max(0, top - margin), min(height, top + rows + margin)
         inner = slice(top - first, min(top + rows, height) - first)
-        moments = [part[:, inner].reshape(part.shape[0], -1) for part in _moments(planes[:, first:last], kernel)]
-        part = _solved(*moments, kernel)
+        sums = _moments(planes[:, first:last], kernel)
+        normal, right, spread = (part[:, inner].reshape(part.shape[0], -1) for part in sums)
+        part = _solved(normal, right, spread, kernel)
         place = np.s_[:, top : top + rows]
         slopes[place] = part[0].T.reshape(4, -1, width)
         covariance[:, :, top : top + rows] = np.moveaxis(part[1], 0, -1).reshape(2, 3, -1, width)

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 from pydantic import BaseModel, Field
-from scipy.ndimage import binary_closing, binary_dilation, gaussian_filter1d, label, map_coordinates, maximum_filter
+from scipy.ndimage import binary_closing, gaussian_filter1d, map_coordinates, maximum_filter
 
 from ..core.field import DisplacementField
 from ..simulate.trace import parted_pixels
 from .ridge import Jumps, find_jumps, ridge_cells, summits
-from .skeleton import EIGHT, Chain, chains, pruned, thinned
+from .skeleton import EIGHT, Chain, chains, grown, numbered, pruned, thinned
 
 SMOOTH_CELLS = 2.0
 """Of the points along a line."""
@@ -143,7 +143,7 @@ def _with_hysteresis(jumps: Jumps, options: TraceOptions) -> np.ndarray:
     ridge = ridge_cells(jumps, options.low)
     size = 2 * int(np.ceil(3 * options.scale_cells)) + 1
     ridge &= jumps.strength > BESIDE * maximum_filter(np.nan_to_num(jumps.strength), size)
-    numbers, count = label(binary_dilation(ridge, EIGHT), EIGHT)
+    numbers, count = numbered(grown(ridge))
     strong = np.bincount(numbers[ridge & (jumps.strength > options.high)], minlength=count + 1) >= 3
     return ridge & strong[numbers]
 
@@ -225,7 +225,7 @@ def _length(line: Line) -> float:
 def _noise(jumps: Jumps, lines: Sequence[Line], options: TraceOptions) -> Float[np.ndarray, " cells"]:
     """Strength, rising, of all cells that lie well away from the lines."""
     near = parted_pixels(jumps.strength.shape, lines)
-    near = binary_dilation(near, EIGHT, int(np.ceil(4 * options.scale_cells)))
+    near = grown(near, int(np.ceil(4 * options.scale_cells)))
     return np.sort(jumps.strength[np.isfinite(jumps.strength) & ~near])
 
 

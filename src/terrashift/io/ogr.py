@@ -70,6 +70,8 @@ def write(
         OptionError: pyogrio or shapely is missing.
     """
     pyogrio, shapely = libraries()
+    from pyogrio.errors import DataSourceError
+
     target = Path(path)
     shapes = np.array([shapely.linestrings(line) for line in lines], dtype=object)
     names = list(properties[0]) if properties else []
@@ -87,7 +89,7 @@ def write(
                 driver=WRITERS[target.suffix.lower()],
                 layer=target.stem,
             )
-        except pyogrio.errors.DataSourceError as error:
+        except DataSourceError as error:
             raise OutputError(f"cannot write {target}: {error}") from error
 
 
@@ -131,11 +133,11 @@ def _lines_of(shape: Any, name: str) -> Iterator[Line]:
 
 @contextmanager
 def _explained(path: str) -> Iterator[None]:
-    import pyogrio
+    from pyogrio.errors import DataLayerError, DataSourceError
 
     try:
         yield
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+    except (DataSourceError, DataLayerError) as error:
         raise InputError(
             f"{path} cannot be read as lines ({error}). Give GeoJSON, GeoPackage or a shapefile with all its parts."
         ) from error

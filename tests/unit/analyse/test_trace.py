@@ -62,7 +62,7 @@ def test_the_jump_is_that_of_the_side_of_the_normal():
     assert (x[0], y[0]) == pytest.approx((math.cos(math.pi / 6), 0.5))
     assert found.jump[0, 55, 65] == pytest.approx(2, rel=0.15)
     assert abs(found.jump[1, 55, 65]) < 0.05
-    assert found.strength[55, 65] > 20
+    assert found.strength[55, 65] > 15
 
 
 @pytest.mark.parametrize("smooth", [0.0, 1.5, 3.0])
@@ -102,6 +102,14 @@ def test_cells_of_large_sigma_weigh_less():
     sigma = np.broadcast_to(np.where(bad, 4.0, 0.1), (2, *SHAPE)).copy()
     without, told = (find_jumps(motion, s, 2.0, 8.0).strength[20:90, 63:67].max(1) for s in (None, sigma))
     assert np.median(told) > 1.5 * np.median(without)
+
+
+def test_a_fault_whose_cells_are_less_certain_is_found_whole():
+    motion, side = stepped(35, noise=0.1)
+    away = distance_transform_edt(side) + distance_transform_edt(~side)
+    sigma = np.broadcast_to(np.where(away < 8, 2.0, 0.1), motion.shape).copy()
+    (piece,) = find_pieces(motion, sigma)
+    assert near(np.pad(border(side), ((0, 1), (0, 1))), parted_pixels(SHAPE, [piece.line])) > 0.95
 
 
 def test_two_faults_are_two_pieces_and_a_short_jump_is_left_out():
