@@ -90,7 +90,7 @@ def traces(noise: float, smooth: float) -> None:
         false += len(find_pieces(still))
     print(
         f"traces: noise {noise} m alike over {smooth:g} cells: {100 * np.mean(found):.1f} % of the planted trace "
-        f"is found within 2 cells, {100 * np.mean(right) if right else float('nan'):.1f} % of what is found lies there; "
+        f"is found within 2 cells, {100 * np.mean(right or [np.nan]):.1f} % of what is found lies there; "
         f"{false} traces in the noise alone of 6 fields"
     )
 
