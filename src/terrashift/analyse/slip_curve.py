@@ -24,7 +24,7 @@ class SlipCurve(NamedTuple):
     """Ends of the 95 % interval of each offset."""
     high: Float[np.ndarray, " places"]
     smooth: Float[np.ndarray, " places"]
-    """Mean of neighbouring profiles of one segment, weighted by 1 / error squared."""
+    """Mean of neighbouring profiles of one segment, weighted by 1 / the square of their 95 % intervals."""
     lower: Float[np.ndarray, " places"]
     """Envelope: the least offset among these neighbours, averaged over them; `upper` is the largest."""
     upper: Float[np.ndarray, " places"]
@@ -47,7 +47,7 @@ def slip_curve(offsets: Sequence[Offset], component: Component = "lateral", wind
         window: profiles that are smoothed over, the middle one among them; neighbours are those of one segment.
     """
     given = [(o, getattr(o, component)) for o in offsets if np.isfinite(getattr(o, component).value)]
-    rows = [(o.profile.box.along, e.value, e.low, e.high, e.error_bootstrap, o.profile.box.segment) for o, e in given]
+    rows = [(o.profile.box.along, e.value, e.low, e.high, e.high - e.low, o.profile.box.segment) for o, e in given]
     along, offset, low, high, error, segment = np.array(rows, float).reshape(-1, 6).T
     least = np.median(error) * 1e-3 + 1e-12 if len(error) else 1.0
     weight = 1 / np.maximum(error, least) ** 2
