@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .analyse.fault_offset import fit_offsets as fit_offsets
+    from .analyse.profile import stack_profiles as stack_profiles
+    from .analyse.section import section as section
+    from .analyse.strain import strain as strain
+    from .analyse.trace import find_trace as find_trace
     from .core.field import DisplacementField as DisplacementField
     from .core.grid import Grid as Grid
     from .errors import TerrashiftError as TerrashiftError
@@ -17,7 +22,12 @@ if TYPE_CHECKING:
     from .estimators.search import SearchOptions as SearchOptions
     from .estimators.spatial import Spatial as Spatial
     from .io.cog import read_field as read_field
+    from .io.exchange.formats import read_any as read_any
+    from .io.exchange.formats import write_any as write_any
+    from .io.exchange.netcdf import from_xarray as from_xarray
+    from .io.exchange.netcdf import to_xarray as to_xarray
     from .io.raster import ReadOptions as ReadOptions
+    from .page.html import write_page as write_page
     from .pipeline import check as check
     from .pipeline import measure as measure
     from .pipeline import measure_arrays as measure_arrays
@@ -47,10 +57,20 @@ _HOMES = {
     "TerrashiftError": "errors",
     "Tv": "regularise.tv",
     "check": "pipeline",
+    "find_trace": "analyse.trace",
+    "fit_offsets": "analyse.fault_offset",
+    "from_xarray": "io.exchange.netcdf",
     "measure": "pipeline",
     "measure_arrays": "pipeline",
     "preset": "presets",
+    "read_any": "io.exchange.formats",
     "read_field": "io.cog",
+    "section": "analyse.section",
+    "stack_profiles": "analyse.profile",
+    "strain": "analyse.strain",
+    "to_xarray": "io.exchange.netcdf",
+    "write_any": "io.exchange.formats",
+    "write_page": "page.html",
 }
 
 
