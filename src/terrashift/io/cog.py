@@ -70,7 +70,7 @@ def write_field(
     with atomic_path(target, 2 * plain_bytes) as cog, scratch(target) as plain:
         try:
             written = _write_plain(plain, grid, blocks, tags)
-            _copy_as_cog(plain, cog)
+            copy_as_cog(plain, cog)
             fault = _find_fault(cog, grid, written)
         except gdal_errors() as error:
             raise explain(target, error, 2 * plain_bytes) from error
@@ -159,7 +159,7 @@ def _write_plain(
     if grid.crs is not None:
         profile |= {"crs": parse_crs(grid.crs), "transform": grid.transform}
     written = []
-    with _environment(), rasterio.open(path, "w", **profile) as dataset:
+    with gdal_environment(), rasterio.open(path, "w", **profile) as dataset:
         dataset.update_tags(**tags, **_own_tags(grid))
         dataset.descriptions = BANDS
         dataset.units = (grid.unit,) * 4 + ("1", "")
@@ -175,7 +175,7 @@ def _write_plain(
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
+def gdal_environment() -> Iterator[None]:
     """GDAL with a bounded cache, no side files, and no warning about fields that have no georeferencing on purpose."""
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
@@ -193,10 +193,11 @@ def _own_tags(grid: Grid) -> dict[str, str]:
     return tags
 
 
-def _copy_as_cog(plain: Path, cog: Path) -> None:
+def copy_as_cog(plain: Path, cog: Path) -> None:
+    """Copy a GeoTIFF of float32 into a Cloud-Optimised one; overviews hold every n-th value."""
     import rasterio.shutil
 
-    with _environment():
+    with gdal_environment():
         rasterio.shutil.copy(
             plain,
             cog,
@@ -215,7 +216,7 @@ def _find_fault(path: Path, grid: Grid, written: list[_Written]) -> str | None:
     """Read everything back: GDAL reports some failed writes late, or not at all."""
     import rasterio
 
-    with _environment(), rasterio.open(path) as dataset:
+    with gdal_environment(), rasterio.open(path) as dataset:
         if (dataset.count, *dataset.shape) != (len(BANDS), *grid.shape):
             return f"{dataset.count} bands of {dataset.shape}"
         if tuple(dataset.descriptions) != BANDS or dataset.tags().get(FORMAT_TAG) != FORMAT:
