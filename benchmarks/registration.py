@@ -28,8 +28,8 @@ from scipy import ndimage
 
 from terrashift.core.grid import Grid
 from terrashift.errors import InputError
-from terrashift.estimators.blocks import measure_whole
 from terrashift.estimators.base import Search
+from terrashift.estimators.blocks import measure_whole
 from terrashift.estimators.spatial import Spatial
 from terrashift.io.raster import ReadOptions, open_raster
 from terrashift.ops.sample import sample_at
@@ -114,7 +114,9 @@ def maps(seed: int) -> dict[str, tuple[str, Callable[[XY], XY]]]:
     bend = smooth(10.0, 300.0, seed)
 
     def linear(xy: XY) -> XY:
-        return np.stack([matrix.a * xy[0] + matrix.b * xy[1] + matrix.c, matrix.d * xy[0] + matrix.e * xy[1] + matrix.f])
+        return np.stack(
+            [matrix.a * xy[0] + matrix.b * xy[1] + matrix.c, matrix.d * xy[0] + matrix.e * xy[1] + matrix.f]
+        )
 
     return {
         "translation": ("translation", lambda xy: xy + np.reshape([x, y], (2,) + (1,) * (xy.ndim - 1))),
@@ -143,9 +145,7 @@ def landmarks(scene: Scene, way: Callable[[XY], XY]) -> tuple[XY, XY]:
 def clouded(pixels: torch.Tensor, share: float, seed: int) -> torch.Tensor:
     """Bright, structured cloud over a share of an image, opaque but for its rims."""
     random = np.random.default_rng(seed)
-    wide, fine = (
-        ndimage.gaussian_filter(random.normal(size=pixels.shape), size, mode="wrap") for size in (40.0, 4.0)
-    )
+    wide, fine = (ndimage.gaussian_filter(random.normal(size=pixels.shape), size, mode="wrap") for size in (40.0, 4.0))
     wide, fine = wide / wide.std(), fine / fine.std()
     cover = np.clip((wide - np.quantile(wide, 1 - share)) * 4 + 0.5, 0, 1)
     low, high = np.nanquantile(pixels.numpy(), [0.5, 0.999])
@@ -156,7 +156,9 @@ def clouded(pixels: torch.Tensor, share: float, seed: int) -> torch.Tensor:
 def pairs(imagery: Path, share: float = 0.0) -> None:
     """The table of simulated pairs."""
     print(f"\n### Simulated pairs of real dates, {SIDE_PX} px" + (f", cloud over {share:.0%}" if share else ""))
-    print("\n| map | scene | initial px | left px | left share | median | CE90 | s |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "\n| map | scene | initial px | left px | left share | median | CE90 | s |\n|---|---|---|---|---|---|---|---|"
+    )
     total: dict[str, list[tuple[float, float]]] = {}
     for number, scene in enumerate(scenes(imagery)):
         for kind, (model, way) in maps(number).items():
@@ -204,8 +206,8 @@ def naip(imagery: Path) -> None:
             for mapping in (found.start, found.mapping)
         )
         print(
-            f"| {path.stem[5:]} | {found.model} | {before[0]:+.3f} {before[1]:+.3f} | {after[0]:+.3f} {after[1]:+.3f} | "
-            f"{found.numbers()['ce90 held out px']:.2f} | {seconds:.1f} |",
+            f"| {path.stem[5:]} | {found.model} | {before[0]:+.3f} {before[1]:+.3f} | {after[0]:+.3f} "
+            f"{after[1]:+.3f} | {found.numbers()['ce90 held out px']:.2f} | {seconds:.1f} |",
             flush=True,
         )
 

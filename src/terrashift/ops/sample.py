@@ -28,8 +28,8 @@ ALIGNED = 1e-4
 
 
 def sample_at(
-    image: Float[Tensor, "band height width"], xy: Float[np.ndarray, "2 *places"], kernel: Kernel = "sinc"
-) -> Float[Tensor, "band *places"]:
+    image: Float[Tensor, "band height width"], xy: Float[np.ndarray, "2 ..."], kernel: Kernel = "sinc"
+) -> Float[Tensor, "band ..."]:
     """Values at (x right, y down) in pixels, the centre of the first pixel being (0, 0).
 
     A value is NaN where its place is NaN or outside the image, or where it would be made of NaN. Where the kernel
@@ -119,4 +119,3 @@ def _table(kernel: str) -> Float[Tensor, "phases taps"]:
     weights = torch.sinc(away) * torch.sinc(away / 3) * (away.abs() < 3)
     weights[0] = (away[0] == 0).double()
     return (weights / weights.sum(1, keepdim=True)).float()
-

@@ -119,7 +119,7 @@ def _draw_residuals(axis: Axes, found: Registration) -> None:
     # what is longer counts in the last bar, so that no tie point is out of sight
     for (name, _, ce90, ink), length in zip(parts, lengths, strict=True):
         axis.hist(
-            np.minimum(length, 1.5 * top), 40, (0, 1.5 * top), histtype="step", color=ink, linewidth=1.6,
+            np.minimum(length, 1.5 * top), bins=40, range=(0, 1.5 * top), histtype="step", color=ink, linewidth=1.6,
             label=f"{name}: CE90 {ce90:.3g} px",
         )  # fmt: skip
     axis.set_xlabel("length, px of the reference (last bar: and longer)", fontsize=9)
@@ -159,4 +159,3 @@ def group_picture(group: Group, names: Sequence[str], grid: Grid, path: Path) ->
     right.set_title("pairs", fontsize=10)
     with atomic_path(path) as temporary:
         canvas.print_png(str(temporary))
-

@@ -21,6 +21,7 @@ FEWEST_TIES = 8
 LOCAL_TIES = 40
 SIMPLER = 1.05
 """A simpler model is taken where its held-out residuals are at most this many times those of the best."""
+FOLD_SHARE = 0.5
 FAR = 4.0
 """Robust deviations from the smooth model beyond which a tie point is an outlier."""
 LEAST_SPREAD_PX = 0.05
@@ -55,6 +56,8 @@ class Outcome:
     held_out: Float[np.ndarray, "2 n"]
     error_px: float
     compared: dict[str, float]
+    """Held-out CE90, px, of the models that were tried, outliers included."""
+    scene: Scene
 
 
 def samples_of(ties: TiePoints) -> Samples:
@@ -79,17 +82,13 @@ def choose_model(ties: TiePoints, model: Model, scene: Scene) -> Outcome:
         )
     left = {name: held_out_polynomial(samples, ORDERS[name], scene.shape, scene.fold_px) for name in possible}
     compared = {name: ce90(part) for name, part in left.items()}
-    local = None
-    if len(samples.weight) >= LOCAL_TIES:
-        local = _local(ties, scene)
-        compared["local"] = local.compared["local"]
     if model == "local":
-        if local is None:
+        if len(samples.weight) < LOCAL_TIES:
             raise InputError(
                 f"{len(samples.weight)} tie points are too few for a local model, which takes {LOCAL_TIES}: use a "
                 "smaller --window-px and --spacing-px, a lower --min-score, or --model affine."
             )
-        return local
+        return local_model(ties, scene)
     scores = {name: trimmed_rms(part) for name, part in left.items()}
     best = min((score for score in scores.values() if math.isfinite(score)), default=math.inf)
     name = next((name for name, score in scores.items() if score <= SIMPLER * best), possible[0])
@@ -105,17 +104,17 @@ def _global(
     held_out = _spread_over(ties, left)
     out = np.zeros(len(ties), bool)
     out[ties.used] = ~fit.inlier
-    return Outcome(Sum((fit.model,)), name, ties.flagged(out, OUTLIER), held_out, error, compared)
+    return Outcome(Sum((fit.model,)), name, ties.flagged(out, OUTLIER), held_out, error, compared, scene)
 
 
-def _local(ties: TiePoints, scene: Scene) -> Outcome:
+def local_model(ties: TiePoints, scene: Scene) -> Outcome:
     """An affine and the smooth lattice of what it leaves, outliers taken out and fitted again."""
     spacing = float(max(scene.spacing_px, scene.window_px // 2))
     for last in (False, True):
         samples = samples_of(ties)
         affine = fit_polynomial(samples, 1, scene.shape, AROUND_AFFINE_PX).model
         rest = samples._replace(shift=samples.shift - affine.shift(samples.places))
-        smooth = fit_smooth(rest, scene.shape, spacing, scene.fold_px / 2)
+        smooth = fit_smooth(rest, scene.shape, spacing, FOLD_SHARE * scene.fold_px)
         residual = np.hypot(*(rest.shift - smooth.model.shift(rest.places)))
         if last:
             break
@@ -126,7 +125,7 @@ def _local(ties: TiePoints, scene: Scene) -> Outcome:
     held_out = _spread_over(ties, smooth.held_out)
     error = _error_of(smooth, residual)
     compared = {"local": ce90(smooth.held_out)}
-    return Outcome(Sum((affine, smooth.model)), "local", ties, held_out, error, compared)
+    return Outcome(Sum((affine, smooth.model)), "local", ties, held_out, error, compared, scene)
 
 
 AROUND_AFFINE_PX = 6.0
@@ -152,4 +151,3 @@ def _spread_over(ties: TiePoints, left: Float[np.ndarray, "2 m"]) -> Float[np.nd
     result = np.full((2, len(ties)), np.nan)
     result[:, ties.used] = left
     return result
-

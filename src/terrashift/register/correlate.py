@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 from scipy import fft
 from torch import Tensor
@@ -106,5 +105,3 @@ def _parabola(line: Float[np.ndarray, " n"], known: Bool[np.ndarray, " n"], at: 
     low, middle, high = line[at - 1 : at + 2]
     bend = low - 2 * middle + high
     return float(np.clip(0.5 * (low - high) / bend, -0.5, 0.5)) if bend < 0 else 0.0
-
-

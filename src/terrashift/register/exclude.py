@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ class Trace(NamedTuple):
         signed = np.full(xy.shape[1], np.inf)
         places = xy.T + 0.5
         for line in self.lines:
-            for start, end in zip(line[:-1], line[1:], strict=True):
+            for start, end in pairwise(line):
                 along = end - start
                 t = np.clip((places - start) @ along / (along @ along), 0, 1)
                 away = places - (start + t[:, None] * along)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,10 +99,10 @@ class Request:
 
     moving: str
     reference: str
-    options: RegisterOptions = RegisterOptions()
-    read_moving: ReadOptions = ReadOptions()
-    read_reference: ReadOptions = ReadOptions()
-    masks: Masks = Masks()
+    options: RegisterOptions = field(default_factory=RegisterOptions)
+    read_moving: ReadOptions = field(default_factory=ReadOptions)
+    read_reference: ReadOptions = field(default_factory=ReadOptions)
+    masks: Masks = field(default_factory=Masks)
     estimator_at: EstimatorAt | None = None
     device: str = "cpu"
 
@@ -136,7 +136,9 @@ def register_files(request: Request, output: Output, say: Callable[[str], None] 
             "convention": CONVENTION,
             **found.numbers(),
         }
-        say(f"{found.model} from {numbers['tie points']['used']} tie points; resampling once ({request.options.kernel})")
+        say(
+            f"{found.model} from {numbers['tie points']['used']} tie points; resampling once ({request.options.kernel})"
+        )
         write_aligned(request.moving, request.read_moving, found, output.image, request.options)
         write_ties(output.ties, found)
         atomic_write_text(output.numbers, json.dumps(as_json(numbers), indent=1, ensure_ascii=False) + "\n")
@@ -156,9 +158,7 @@ def open_job(request: Request) -> Job:
     return Job(moving, reference, request.options, names, ground, request.estimator_at, request.device)
 
 
-def write_aligned(
-    path: str, read: ReadOptions, found: Registration, output: Path, options: RegisterOptions
-) -> None:
+def write_aligned(path: str, read: ReadOptions, found: Registration, output: Path, options: RegisterOptions) -> None:
     """Resample every band of a file that holds data onto the reference.
 
     Raises:
@@ -189,9 +189,11 @@ def write_ties(path: Path, found: Registration) -> None:
     moving = found.start(ties.found)
     left, held = found.residual, found.held_out
     shift = ties.shift
-    metres = np.stack([_to_ground(grid, shift[:, k], ties.reference[1, k]) for k in range(len(ties))], 1) if len(
-        ties
-    ) else np.zeros((2, 0))
+    metres = (
+        np.stack([_to_ground(grid, shift[:, k], ties.reference[1, k]) for k in range(len(ties))], 1)
+        if len(ties)
+        else np.zeros((2, 0))
+    )
     at = np.array([grid.transform @ (x + 0.5, y + 0.5) for x, y in ties.reference.T]).reshape(-1, 2).T
     fields = {
         "reference_x": ties.reference[0],

@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float, Int
 from .mapping import Polynomial, terms
 
 TRIALS = 400
+MISSED = 1e-6
+"""Chance that no trial was made of right samples alone."""
 TUKEY = 4.685
 """Residuals beyond so many robust deviations count as nothing (95 % efficient for normal errors)."""
 ROUNDS = 20
@@ -104,7 +106,10 @@ def _ransac(samples: Samples, basis: np.ndarray, count: int, tolerance_px: float
     random = np.random.default_rng(0)
     number = basis.shape[1]
     best, agree = -1.0, np.ones(number, bool)
-    for _ in range(TRIALS if number > count else 1):
+    needed = TRIALS if number > count else 1
+    for done in range(TRIALS):
+        if done >= needed:
+            break
         chosen = random.choice(number, count, replace=False)
         square = basis[:, chosen]
         if abs(np.linalg.det(square)) < 1e-3 * (count > 1):
@@ -114,6 +119,9 @@ def _ransac(samples: Samples, basis: np.ndarray, count: int, tolerance_px: float
         score = float((samples.weight * np.maximum(1 - square_residual, 0)).sum())
         if score > best:
             best, agree = score, square_residual < 1
+            # so many trials that one of right samples alone was among them, all but certainly
+            right = min(float(agree.mean()) ** count, 1 - 1e-9)
+            needed = min(needed, math.ceil(math.log(MISSED) / math.log(1 - right)) if right > 0 else needed)
     return agree
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +13,12 @@ from jaxtyping import Float
 from ..errors import InputError
 from .choose import samples_of
 from .exclude import Ground
-from .fit import POINTS, PolynomialFit, biweight, fit_polynomial, frame_of
+from .fit import POINTS, biweight, ce90, fit_polynomial, frame_of
 from .mapping import Mapping, Polynomial, Sum
 from .options import ORDERS, GroupOptions, RegisterOptions
 from .overlap import Names, georeferenced_map, is_placed, refuse_apart
 from .pair import Job, register_from
+from .result import Registration
 from .sources import Mapped, Readable
 
 FLOOR_PX = 0.02
@@ -50,10 +51,10 @@ class GroupJob:
     images: Sequence[Readable]
     names: Sequence[str]
     options: RegisterOptions
-    group: GroupOptions = GroupOptions()
+    group: GroupOptions = field(default_factory=GroupOptions)
     reference: int | None = None
     """Image that stays where it is; None: the mean of all shifts is zero, on the grid of the first."""
-    ground: Ground = Ground()
+    ground: Ground = field(default_factory=Ground)
     say: Callable[[str], None] = lambda text: None
 
 
@@ -86,14 +87,34 @@ def register_group(job: GroupJob) -> Group:
     home = job.reference or 0
     grid = job.images[home].grid
     starts = [_start(job, home, k) for k in range(len(job.images))]
-    fits: list[tuple[int, int, PolynomialFit, int, float]] = []
-    failed, orders = [], []
-    registrations = []
+    measured, failed = _measure(job, home, starts)
+    order = int(np.median([ORDERS[found.model] for *_, found in measured])) if measured else 0
+    offsets = []
+    for first, second, found in measured:
+        samples = samples_of(found.ties)
+        if len(samples.weight) < 2 * POINTS[order]:
+            failed.append((first, second, f"{len(samples.weight)} tie points are too few"))
+            continue
+        model = fit_polynomial(samples, order, grid.shape).model
+        left = ce90(samples.shift - model.shift(samples.places))
+        offsets.append(Offset(first, second, model.coefficients, found.error_px, len(samples.weight), left))
+    _refuse_loose(job, offsets)
+    coefficients, errors, offsets = adjust(offsets, len(job.images), job.reference, order)
+    shifts = [Polynomial(part, order, *frame_of(grid.shape)) for part in coefficients]
+    mappings = [start.after(Sum((shift,))) for start, shift in zip(starts, shifts, strict=True)]
+    name = next(name for name, value in ORDERS.items() if value == order)
+    return Group(tuple(mappings), tuple(shifts), tuple(errors), tuple(offsets), name, tuple(failed))
+
+
+def _measure(
+    job: GroupJob, home: int, starts: Sequence[Mapping]
+) -> tuple[list[tuple[int, int, Registration]], list[tuple[int, int, str]]]:
+    """Register every pair on the common grid; those that do not match come back with the reason."""
+    grid = job.images[home].grid
+    measured, failed = [], []
     for first, second in _pairs(len(job.images), job.group.neighbours, job.reference):
         names = Names(job.names[second], job.names[first])
-        before = job.images[first]
-        if first != home:
-            before = Mapped(before, starts[first], grid)
+        before = job.images[first] if first == home else Mapped(job.images[first], starts[first], grid)
         pair = Job(job.images[second], before, job.options, names, job.ground)
         try:
             found = register_from(pair, starts[second], "georeferencing")
@@ -101,28 +122,10 @@ def register_group(job: GroupJob) -> Group:
             failed.append((first, second, str(error)))
             job.say(f"{names.reference} and {names.moving}: no match")
             continue
-        registrations.append((first, second, found))
-        orders.append(ORDERS[found.model])
+        measured.append((first, second, found))
         x, y = found.numbers()["shift at the middle px"]
         job.say(f"{names.reference} to {names.moving}: {x:+.3f} px right, {y:+.3f} px down, {found.model}")
-    order = int(np.median(orders)) if orders else 0
-    for first, second, found in registrations:
-        samples = samples_of(found.ties)
-        if len(samples.weight) < 2 * POINTS[order]:
-            failed.append((first, second, f"{len(samples.weight)} tie points are too few"))
-            continue
-        fit = fit_polynomial(samples, order, grid.shape)
-        fits.append((first, second, fit, len(samples.weight), found.error_px))
-    offsets = [
-        Offset(i, j, fit.model.coefficients, error, ties, 1.177 * 1.823 * fit.spread_px)
-        for i, j, fit, ties, error in fits
-    ]
-    _refuse_loose(job, offsets)
-    coefficients, errors, offsets = adjust(offsets, len(job.images), job.reference, order)
-    shifts = [Polynomial(part, order, *frame_of(grid.shape)) for part in coefficients]
-    mappings = [start.after(Sum((shift,))) for start, shift in zip(starts, shifts, strict=True)]
-    name = next(name for name, value in ORDERS.items() if value == order)
-    return Group(tuple(mappings), tuple(shifts), tuple(errors), tuple(offsets), name, tuple(failed))
+    return measured, failed
 
 
 def _refuse_few(job: GroupJob) -> None:
@@ -190,20 +193,23 @@ def adjust(
     basis = frame.terms(np.stack([x.ravel(), y.ravel()]))
     prior = np.array([1 / (offset.error_px**2 + FLOOR_PX**2) for offset in offsets])
     weight = np.ones(len(offsets))
-    for _ in range(ROUNDS):
+    for number in range(2 * ROUNDS):
         total = prior * weight
         normal = design.T @ (design * total[:, None]) + gauge.T @ gauge * prior.max()
         found = np.linalg.solve(normal, design.T @ (target * total[:, None]))
         left = (target - design @ found).reshape(len(offsets), 2, -1) @ basis
         closure = np.sqrt((left**2).sum(1).mean(1))
-        spread = max(LEAST_SPREAD_PX, 1.4826 * float(np.median(closure)))
-        weight = np.maximum(biweight(closure, spread), 1e-6)
+        if number < ROUNDS:  # least absolute residuals to begin with: squares would spread one wrong pair over all
+            weight = LEAST_SPREAD_PX / np.maximum(closure, LEAST_SPREAD_PX / 100)
+        else:
+            spread = max(LEAST_SPREAD_PX, 1.4826 * float(np.median(closure)))
+            weight = np.maximum(biweight(closure, spread), 1e-6)
     freedom = len(offsets) - (count - 1)
     scale = math.sqrt(float((prior * weight * closure**2).sum()) / (2 * freedom)) if freedom > 0 else math.nan
     spread_of = np.sqrt(np.maximum(np.diag(np.linalg.inv(normal) - _gauge_part(gauge, prior.max(), count)), 0))
     errors = [float(value) * max(1.0, scale) if freedom > 0 else math.nan for value in spread_of]
     checked = [
-        replace_offset(offset, float(part), float(share) if share > 1e-5 else 0.0)
+        offset._replace(closure_px=float(part), weight=float(share) if share > 1e-5 else 0.0)
         for offset, part, share in zip(offsets, closure, weight, strict=True)
     ]
     return [row.reshape(2, -1) for row in found], errors, checked
@@ -212,8 +218,3 @@ def adjust(
 def _gauge_part(gauge: np.ndarray, strength: float, count: int) -> Float[np.ndarray, "count count"]:
     """What fixing the frame adds to the covariance: the same for all images, and no error of any."""
     return np.full((count, count), 1 / (strength * float(gauge.sum()) ** 2))
-
-
-def replace_offset(offset: Offset, closure_px: float, weight: float) -> Offset:
-    """The same with what the adjustment says of it."""
-    return offset._replace(closure_px=closure_px, weight=weight)

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,10 +33,10 @@ class GroupRequest:
 
     files: tuple[str, ...]
     reference: str | None = None
-    options: RegisterOptions = RegisterOptions()
-    group: GroupOptions = GroupOptions()
-    read: ReadOptions = ReadOptions()
-    masks: Masks = Masks()
+    options: RegisterOptions = field(default_factory=RegisterOptions)
+    group: GroupOptions = field(default_factory=GroupOptions)
+    read: ReadOptions = field(default_factory=ReadOptions)
+    masks: Masks = field(default_factory=Masks)
 
 
 class GroupOutput(NamedTuple):
@@ -87,7 +87,8 @@ class RegisteredGroup(NamedTuple):
 
     group: Group
     names: tuple[str, ...]
-    dates: tuple[str | None, ...]
+    grid: Grid
+    """That all images lie on now."""
     numbers: dict[str, Any]
 
 
@@ -123,11 +124,10 @@ def register_group_files(
             date = {"ACQUISITION_DATE": raster.date.date().isoformat()} if raster.date else {}
             tags = date | {"TERRASHIFT_VERSION": version("terrashift"), "REGISTERED": f"in a group, by {group.model}"}
             write_bands(path, grid, bands.names, blocks, tags)
-        dates = tuple(raster.date.date().isoformat() if raster.date else None for raster in rasters)
         numbers = _numbers(request, rasters, group, grid)
         atomic_write_text(output.table, table_of(group, names, grid))
         atomic_write_text(output.numbers, json.dumps(as_json(numbers), indent=1, ensure_ascii=False) + "\n")
-    return RegisteredGroup(group, names, dates, numbers)
+    return RegisteredGroup(group, names, grid, numbers)
 
 
 def _home(request: GroupRequest, rasters: Sequence[Raster]) -> int | None:

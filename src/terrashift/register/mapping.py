@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from ..core.grid import Grid
 
-XY = Float[np.ndarray, "2 *places"]
+XY = Float[np.ndarray, "2 ..."]
 HALF = Affine.translation(0.5, 0.5)
 """From places counted from the centre of the first pixel to those counted from its corner, as geotransforms do."""
 
@@ -71,7 +71,7 @@ class Polynomial:
         """(x, y) px by which places move."""
         return np.tensordot(self.coefficients, self.terms(xy), 1)
 
-    def terms(self, xy: XY) -> Float[np.ndarray, "terms *places"]:
+    def terms(self, xy: XY) -> Float[np.ndarray, "terms ..."]:
         """1, x, y, x^2, xy, y^2, ... of scaled places."""
         return terms(self.scaled(xy), self.order)
 
@@ -80,7 +80,7 @@ class Polynomial:
         return (xy - np.reshape(self.centre, (2,) + (1,) * (xy.ndim - 1))) / self.scale
 
 
-def terms(xy: XY, order: int) -> Float[np.ndarray, "terms *places"]:
+def terms(xy: XY, order: int) -> Float[np.ndarray, "terms ..."]:
     """The monomials of x and y up to `order`.
 
     >>> terms(np.array([[2.0], [3.0]]), 2)[:, 0].tolist()
@@ -95,7 +95,7 @@ class Lattice:
     """Moves places by values on a regular lattice, joined by cubic B-splines or linearly; constant beyond it."""
 
     values: Float[np.ndarray, "2 rows columns"]
-    """(x, y) px: spline coefficients for degree 3, the moves themselves for degree 1; NaN spreads to what it touches."""
+    """(x, y) px: spline coefficients for degree 3, the moves themselves for degree 1; NaN spreads to its neighbours."""
     first: tuple[float, float]
     """Place (x, y) of the first value."""
     spacing: tuple[float, float]
@@ -105,7 +105,7 @@ class Lattice:
     @classmethod
     def of_flow(cls, flow: Float[np.ndarray, "2 rows columns"], step: int = 1) -> Lattice:
         """A dense flow on the reference, measured at pixels step//2, step//2 + step, ... (see `Grid.every`)."""
-        return cls(np.asarray(flow, np.float64), (step // 2, step // 2), (step, step), 1)
+        return cls(np.asarray(flow, np.float64), (float(step // 2),) * 2, (float(step),) * 2, 1)
 
     @classmethod
     def through(

@@ -24,8 +24,8 @@ class RegisterOptions(BaseModel, frozen=True, extra="forbid"):
     )
     start: Literal["auto", "georeferencing", "content"] = Field(
         default="auto",
-        description="Where the place is looked for: by the georeferencing, or by what the images show (any turn, scales "
-        "of 1/4 to 4); auto: content where either image has no georeferencing.",
+        description="Where the place is looked for: by the georeferencing, or by what the images show (any turn, "
+        "scales of 1/4 to 4); auto: content where either image has no georeferencing.",
     )
     kernel: Kernel = Field(
         default="sinc",
@@ -38,8 +38,8 @@ class RegisterOptions(BaseModel, frozen=True, extra="forbid"):
     spacing_px: int | None = Field(
         default=None,
         ge=4,
-        description="Side of the cells of which each gives one tie point at most, pixels of the reference; unless given "
-        "half a window, more in images that would have over 4096 cells.",
+        description="Side of the cells of which each gives one tie point at most, pixels of the reference; unless "
+        "given half a window, more in images that would have over 4096 cells.",
     )
     search_px: int = Field(
         default=4,

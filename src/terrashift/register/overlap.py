@@ -121,9 +121,9 @@ def refuse_apart(mapping: Mapping, reference: Grid, moving: Grid, names: Names) 
     """
     if overlap_share(mapping, reference.shape, moving.shape) >= LEAST_SHARE:
         return
-    corners = np.array([[0, reference.width] * 2, [0, 0, reference.height, reference.height]]) - 0.5
+    corners = np.array([[-0.5, reference.width - 0.5] * 2, [-0.5] * 2 + [reference.height - 0.5] * 2])
     at = mapping(corners.astype(np.float64))
-    away = math.hypot(*(at.mean(1) - np.array([moving.width, moving.height]) / 2))
+    away = math.hypot(*(at.mean(1) - (np.array([moving.width, moving.height]) - 1) / 2))
     raise GridMismatchError(
         f"{names.moving} does not overlap {names.reference}: the middle of the reference lies {away:.0f} px (of "
         f"{names.moving}) from its middle. {names.reference} is {reference}; {names.moving} is {moving}. Check that "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +12,12 @@ from ..core.grid import Grid
 from ..errors import InputError
 from ..estimators.base import Search
 from ..estimators.frequency import Frequency
-from .choose import FEWEST_TIES, LOCAL_TIES, Outcome, Scene, choose_model, samples_of
+from .chance import Chance, by_chance
+from .choose import FEWEST_TIES, LOCAL_TIES, Outcome, Scene, choose_model, local_model, samples_of
 from .content import map_from_content
 from .correlate import detail, whole_shift
 from .exclude import Ground, check_trace
-from .fit import fit_polynomial, frame_of
+from .fit import ce90, fit_polynomial, frame_of
 from .mapping import Mapping, Polynomial, Sum
 from .options import ORDERS, RegisterOptions
 from .overlap import Names, georeferenced_map, is_placed, overlap_share, refuse_apart
@@ -26,11 +27,15 @@ from .sources import Mapped, MappedPair, Readable, reduced
 from .ties import NOISE_PX, OUTLIER, EstimatorAt, TiePlan, TiePoints, lonely, measure_ties, usual_spacing
 
 MOST_TIES = 4096
-COARSEST_PX = 160
+COARSEST_PX = 96
 """Shorter side of the coarsest level, at least."""
 LARGEST_IN_MEMORY_PX = 3000
 COARSE_WINDOW_PX = 32
+COARSE_SCORE = 0.25
+"""Windows of this size that hold different ground score 0.2, and less than 0.3 in nine of ten cases."""
 LEAST_WINDOW_PX = 16
+MASK_DB = 30.0
+"""Weaker frequencies hold more of what changed between dates than of the ground that stayed."""
 FIRST_SEARCH = 6
 STANDS_OUT = 6.0
 """Height of the whole images' correlation, in deviations of all other shifts, from which it is believed."""
@@ -39,11 +44,12 @@ AGREE_PX = 1.5
 FEWEST_AGREEING = 5
 LEAST_AGREEING = 0.1
 """Share of the cells with texture."""
-BEYOND_CHANCE = 8.0
-"""Standard deviations by which agreeing tie points must outnumber those that unrelated images would give."""
+BEYOND_CHANCE = 5.0
+"""Standard deviations by which tie points must score more than windows of different ground."""
 SETTLED_PX = 0.01
 BETTER_LOCALLY = 0.75
 SMALL_OVERLAP = 0.2
+UNNAMED = Names("the moving image", "the reference")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,8 +59,8 @@ class Job:
     moving: Readable
     reference: Readable
     options: RegisterOptions
-    names: Names = Names("the moving image", "the reference")
-    ground: Ground = Ground()
+    names: Names = UNNAMED
+    ground: Ground = field(default_factory=Ground)
     estimator_at: EstimatorAt | None = None
     """What measures tie points at full resolution, for a given step; the frequency correlator unless given."""
     device: str = "cpu"
@@ -62,7 +68,9 @@ class Job:
     def correlator(self, window_px: int) -> EstimatorAt:
         """The frequency correlator with a window of this side."""
         least = self.options.min_score
-        return lambda step: Frequency(window_px=window_px, start_window_px=window_px, step_px=step, min_score=least)
+        return lambda step: Frequency(
+            window_px=window_px, start_window_px=window_px, step_px=step, min_score=least, mask_db=MASK_DB
+        )
 
 
 def register(job: Job) -> Registration:
@@ -138,7 +146,7 @@ def _coarse(job: Job, start: Mapping) -> Sum:
         after = Mapped(level.after, level.start.after(*step.steps), grid, "bicubic")
         radius = FIRST_SEARCH if number == 0 else job.options.search_px
         plan = TiePlan(usual_spacing(grid.shape, window, MOST_TIES), Search((0, 0), (radius,) * 2), job.device)
-        ties = measure_ties(MappedPair(level.before, after), job.correlator(window), plan)
+        ties = measure_ties(MappedPair(level.before, after), job.correlator(window), plan).of_score(COARSE_SCORE)
         correction = _fitted(job, _full_size(ties, step, level.factor), level.factor, correction)
     return correction
 
@@ -200,15 +208,17 @@ def _fine(job: Job, start: Mapping, correction: Sum) -> Outcome:
     window = min(options.window_px, max(LEAST_WINDOW_PX, 2 * (min(grid.shape) // 4)))
     spacing = options.spacing_px or usual_spacing(grid.shape, window, MOST_TIES)
     estimator_at = job.estimator_at or job.correlator(window)
+    chance: Chance | None = None
     for number in range(options.rounds):
-        mapped = Mapped(job.moving, start.after(correction), grid)
+        pair = MappedPair(job.reference, Mapped(job.moving, start.after(correction), grid))
         radius = options.search_px if number == 0 else max(2, options.search_px // 2)
         plan = TiePlan(spacing, Search((0, 0), (radius,) * 2), job.device)
-        ties = measure_ties(MappedPair(job.reference, mapped), estimator_at, plan)
-        ties = job.ground.apply(ties)
-        ties = ties.flagged(lonely(ties), OUTLIER)
+        ties = measure_ties(pair, estimator_at, plan)
+        chance = chance or by_chance(pair, estimator_at, plan, ties)
         if number == 0:
-            _refuse_unlike(job, ties, radius)
+            _refuse_unlike(job, ties, chance)
+        ties = job.ground.apply(ties.of_score(chance.least_score))
+        ties = ties.flagged(lonely(ties), OUTLIER)
         total = replace(ties, found=correction(ties.found))
         outcome = choose_model(total, options.model, Scene(grid.shape, spacing, window))
         last, correction = correction, outcome.correction
@@ -219,27 +229,28 @@ def _fine(job: Job, start: Mapping, correction: Sum) -> Outcome:
     return outcome
 
 
-def _refuse_unlike(job: Job, ties: TiePoints, radius: int) -> None:
-    """Make sure that tie points agree more than those of unrelated images would by chance.
+def _refuse_unlike(job: Job, ties: TiePoints, chance: Chance) -> None:
+    """Make sure that tie points score more than windows of different ground do, and agree with each other.
 
     Raises:
         InputError: where they do not.
     """
-    samples = samples_of(ties)
+    samples = samples_of(ties.of_score(chance.least_score))
     agree, matched = 0, len(samples.weight)
-    if matched >= 3:
+    if matched >= FEWEST_AGREEING:
         fit = fit_polynomial(samples, 1 if matched >= FEWEST_TIES else 0, job.reference.grid.shape)
         agree = int((np.hypot(*(samples.shift - fit.model.shift(samples.places))) < AGREE_PX).sum())
-    chance = min(0.5, math.pi * AGREE_PX**2 / (2 * radius + 1) ** 2)
-    beyond = (agree - chance * matched) / math.sqrt(max(1e-9, chance * (1 - chance) * max(matched, 1)))
-    enough = agree >= max(FEWEST_AGREEING, LEAST_AGREEING * ties.tried)
-    if enough and beyond >= min(BEYOND_CHANCE, 0.8 * math.sqrt(max(matched, 1) * (1 - chance) / chance)):
+    beyond, tried, other = chance.beaten_by(ties), ties.tried, len(chance.scores)
+    # small images cannot show as much
+    most = math.sqrt(3 * tried * other / (tried + other + 1)) if tried and other else math.inf
+    if agree >= max(FEWEST_AGREEING, LEAST_AGREEING * tried) and beyond >= min(BEYOND_CHANCE, 0.7 * most):
         return
     raise InputError(
-        f"{job.names.moving} and {job.names.reference} do not match: of {ties.tried} places with texture, {matched} "
-        f"found a counterpart and {agree} of those agree with each other. Check that both show the same place; else "
-        "choose bands that look alike (--band, --band-reference), dates closer together, or a larger --search-px or "
-        "--window-px; --start content looks for the place in the images where the georeferencing is wrong."
+        f"{job.names.moving} and {job.names.reference} do not match: of {tried} places with texture, {matched} found a "
+        f"counterpart better than chance and {agree} of those agree with each other. Check that both show the same "
+        "place; else choose bands that look alike (--band, --band-reference), dates closer together, or a larger "
+        "--search-px or --window-px; --start content looks for the place in the images where the georeferencing is "
+        "wrong."
     )
 
 
@@ -252,13 +263,15 @@ def _conclude(job: Job, start: Mapping, started_by: str, outcome: Outcome) -> Re
         trace = check_trace(job.ground.trace, ties.reference[:, used], residual[:, used])
         if trace.related:
             warnings.append(
-                f"what the model leaves has to do with the distance to the trace (step of {trace.step_px:.2f} px across "
-                f"it, rank correlation {trace.decay:+.2f}, chance {trace.chance:.2g}): ground motion is in the fit. "
-                "Leave the ground around the trace out with --keep-off-m, or exclude it with a mask."
+                f"what the model leaves has to do with the distance to the trace (step of {trace.step_px:.2f} px "
+                f"across it, rank correlation {trace.decay:+.2f}, chance {trace.chance:.2g}): ground motion is in the "
+                "fit. Leave the ground around the trace out with --keep-off-m, or exclude it with a mask."
             )
-    kinds, best = outcome.compared, outcome.compared.get("local", math.nan)
-    chosen = kinds.get(outcome.model, math.nan)
-    if outcome.model != "local" and best < BETTER_LOCALLY * chosen:
+    kinds, chosen, best = outcome.compared, ce90(outcome.held_out), math.inf
+    if outcome.model != "local" and used.sum() >= LOCAL_TIES:
+        best = ce90(local_model(ties, outcome.scene).held_out)
+        kinds = kinds | {"local": best}
+    if best < BETTER_LOCALLY * chosen:
         warnings.append(
             f"the images also differ locally: a local model would leave {best:.2f} px (CE90) instead of {chosen:.2f}. "
             "Where nothing moved between the dates, --model local takes that out; it takes out real motion too."

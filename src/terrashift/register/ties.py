@@ -64,6 +64,12 @@ class TiePoints:
         """Those that models are fitted to."""
         return self.flag == USED
 
+    def of_score(self, least: float) -> TiePoints:
+        """Those that score at least so much; the others count as tried."""
+        keep = self.score >= least
+        parts = (self.reference[:, keep], self.found[:, keep], self.score[keep], self.texture[keep], self.flag[keep])
+        return TiePoints(*parts, self.tried)
+
     def flagged(self, where: Bool[np.ndarray, " n"], flag: int) -> TiePoints:
         """The same, more of them set aside; a flag once set stays."""
         return replace(self, flag=np.where(where & self.used, flag, self.flag))

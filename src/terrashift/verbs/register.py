@@ -110,13 +110,9 @@ def _group(found: Any, options: Any) -> int:
     read = ReadOptions(band=found.band, nodata=found.nodata, crs=found.crs)
     neighbours = model_of(GroupOptions, found)
     request = GroupRequest(files, found.reference, options, neighbours, read, _masks(found))
-    group, names, _, numbers = register_group_files(request, output, tell)
+    group, names, grid, numbers = register_group_files(request, output, tell)
     for first, second, reason in group.failed:
         warn(f"{names[first]} and {names[second]} are left out: {reason.split(':')[0]}")
-    from ..io.raster import open_raster
-
-    grid = open_raster(str(output.images[0])).grid if len(numbers["images"]) else None
-    assert grid is not None
     group_picture(group, names, grid, output.picture)
     for name, shift, error in zip(names, group.shifts, group.errors_px, strict=True):
         x, y = at_middle(shift, grid)
