@@ -80,6 +80,19 @@ class Ground:
     trace: Trace | None = None
     keep_off_px: float = 0.0
 
+    def seen_from(self, offset: tuple[int, int]) -> Ground:
+        """The same for places that count from pixel (column, row) = `offset` of the reference."""
+        if offset == (0, 0):
+            return self
+        away = np.array(offset, np.float64)
+
+        def shifted(chooser: Chooser) -> Chooser:
+            return lambda xy: chooser(xy + away[:, None])
+
+        excluded, stable = (tuple(shifted(one) for one in choosers) for choosers in (self.excluded, self.stable))
+        trace = None if self.trace is None else Trace([line - away for line in self.trace.lines])
+        return Ground(excluded, stable, trace, self.keep_off_px)
+
     def apply(self, ties: TiePoints) -> TiePoints:
         """The tie points, those on other ground set aside."""
         if not len(ties):

@@ -20,7 +20,8 @@ from .exclude import Ground, check_trace
 from .fit import ce90, fit_polynomial, frame_of
 from .mapping import Mapping, Polynomial, Sum
 from .options import ORDERS, RegisterOptions
-from .overlap import Names, georeferenced_map, is_placed, overlap_share, refuse_apart
+from .overlap import Names, georeferenced_map, is_placed, refuse_apart
+from .region import common_region
 from .result import Registration
 from .smooth import fit_smooth
 from .sources import Mapped, MappedPair, Readable, reduced
@@ -34,8 +35,13 @@ COARSE_WINDOW_PX = 32
 COARSE_SCORE = 0.25
 """Windows of this size that hold different ground score 0.2, and less than 0.3 in nine of ten cases."""
 LEAST_WINDOW_PX = 16
-MASK_DB = 30.0
-"""Weaker frequencies hold more of what changed between dates than of the ground that stayed."""
+SOFT_DB = 30.0
+"""Weaker frequencies hold more of what changed between dates than of the ground that stayed: without them twice as many
+tie points are found on dates that differ much, and each is less exact."""
+SHARP_DB = 45.0
+FEWEST_SHARP = 30
+SHARP_SHARE = 0.25
+"""Of the tie points without the weak frequencies: from so many on, those with them are more exact as a whole."""
 FIRST_SEARCH = 6
 STANDS_OUT = 6.0
 """Height of the whole images' correlation, in deviations of all other shifts, from which it is believed."""
@@ -48,7 +54,6 @@ BEYOND_CHANCE = 5.0
 """Standard deviations by which tie points must score more than windows of different ground."""
 SETTLED_PX = 0.01
 BETTER_LOCALLY = 0.75
-SMALL_OVERLAP = 0.2
 UNNAMED = Names("the moving image", "the reference")
 
 
@@ -65,11 +70,11 @@ class Job:
     """What measures tie points at full resolution, for a given step; the frequency correlator unless given."""
     device: str = "cpu"
 
-    def correlator(self, window_px: int) -> EstimatorAt:
+    def correlator(self, window_px: int, mask_db: float = SOFT_DB) -> EstimatorAt:
         """The frequency correlator with a window of this side."""
         least = self.options.min_score
         return lambda step: Frequency(
-            window_px=window_px, start_window_px=window_px, step_px=step, min_score=least, mask_db=MASK_DB
+            window_px=window_px, start_window_px=window_px, step_px=step, min_score=least, mask_db=mask_db
         )
 
 
@@ -86,7 +91,11 @@ def register(job: Job) -> Registration:
 
 def register_from(job: Job, start: Mapping, started_by: str) -> Registration:
     """The same where the rough place is known."""
-    return _conclude(job, start, started_by, _fine(job, start, _coarse(job, start)))
+    region = common_region(job.reference, job.moving, start)
+    part = replace(job, reference=region.reference, moving=region.moving, ground=job.ground.seen_from(region.offset))
+    outcome = _fine(part, region.start, _coarse(part, region.start))
+    found = _conclude(part, region.start, started_by, outcome)
+    return region.whole(found, job.reference.grid, job.moving.grid, start)
 
 
 def starting_map(job: Job) -> tuple[Mapping, str]:
@@ -120,7 +129,11 @@ def _levels(job: Job, start: Mapping) -> list[_Level]:
     """Coarser levels, coarsest first; at the last the result may still be off by a few pixels."""
     shape = job.reference.grid.shape
     ratio = float(np.mean(start.magnification(shape)))
-    factor = 2 ** max(0, math.floor(math.log2(max(1.0, min(shape) / COARSEST_PX))))
+    factor = 2 ** max(
+        0,
+        math.floor(math.log2(max(1.0, min(shape) / COARSEST_PX))),
+        math.ceil(math.log2(max(1.0, max(shape) / LARGEST_IN_MEMORY_PX))),
+    )
     levels = []
     while factor > 1 or not levels:
         if max(shape) / factor <= LARGEST_IN_MEMORY_PX:
@@ -202,45 +215,75 @@ def _fitted(job: Job, ties: TiePoints, factor: int, last: Sum) -> Sum:
     return Sum((fit.model, fit_smooth(left, shape, spacing, spacing).model))
 
 
+class _Look(NamedTuple):
+    """Tie points as one estimator finds them, and what it finds by chance."""
+
+    estimator_at: EstimatorAt
+    ties: TiePoints
+    chance: Chance
+
+    @classmethod
+    def at(cls, pair: MappedPair, estimator_at: EstimatorAt, plan: TiePlan, chance: Chance | None = None) -> _Look:
+        """Measure; chance too where it is not known yet."""
+        ties = measure_ties(pair, estimator_at, plan)
+        return cls(estimator_at, ties, chance or by_chance(pair, estimator_at, plan, ties))
+
+    @property
+    def sure(self) -> TiePoints:
+        """Tie points that are no matches by chance."""
+        return self.ties.of_score(self.chance.least_score)
+
+
 def _fine(job: Job, start: Mapping, correction: Sum) -> Outcome:
     """Measure at full resolution, until the map no longer changes."""
     grid, options = job.reference.grid, job.options
     window = min(options.window_px, max(LEAST_WINDOW_PX, 2 * (min(grid.shape) // 4)))
     spacing = options.spacing_px or usual_spacing(grid.shape, window, MOST_TIES)
-    estimator_at = job.estimator_at or job.correlator(window)
-    chance: Chance | None = None
+    look = None
     for number in range(options.rounds):
         pair = MappedPair(job.reference, Mapped(job.moving, start.after(correction), grid))
         radius = options.search_px if number == 0 else max(2, options.search_px // 2)
         plan = TiePlan(spacing, Search((0, 0), (radius,) * 2), job.device)
-        ties = measure_ties(pair, estimator_at, plan)
-        chance = chance or by_chance(pair, estimator_at, plan, ties)
-        if number == 0:
-            _refuse_unlike(job, ties, chance)
-        ties = job.ground.apply(ties.of_score(chance.least_score))
+        if look is None:
+            look = _Look.at(pair, job.estimator_at or job.correlator(window), plan)
+            _refuse_unlike(job, look)
+        elif number == 1:
+            look = _sharper(job, pair, look, plan)
+        else:
+            look = _Look.at(pair, look.estimator_at, plan, look.chance)
+        ties = job.ground.apply(look.sure)
         ties = ties.flagged(lonely(ties), OUTLIER)
         total = replace(ties, found=correction(ties.found))
         outcome = choose_model(total, options.model, Scene(grid.shape, spacing, window))
         last, correction = correction, outcome.correction
         places = outcome.ties.reference[:, outcome.ties.used]
         moved = np.hypot(*(correction.shift(places) - last.shift(places)))
-        if moved.size == 0 or np.sqrt(np.mean(moved**2)) < SETTLED_PX:
+        if number > 0 and (moved.size == 0 or np.sqrt(np.mean(moved**2)) < SETTLED_PX):
             break
     return outcome
 
 
-def _refuse_unlike(job: Job, ties: TiePoints, chance: Chance) -> None:
+def _sharper(job: Job, pair: MappedPair, last: _Look, plan: TiePlan) -> _Look:
+    """With weak frequencies too, for a global model, where that leaves enough tie points; else as before."""
+    if job.estimator_at is None and job.options.model != "local":
+        look = _Look.at(pair, job.correlator(last.estimator_at(plan.step_px).window_px, SHARP_DB), plan)
+        if len(look.sure) >= max(FEWEST_SHARP, SHARP_SHARE * len(last.sure)):
+            return look
+    return _Look.at(pair, last.estimator_at, plan, last.chance)
+
+
+def _refuse_unlike(job: Job, look: _Look) -> None:
     """Make sure that tie points score more than windows of different ground do, and agree with each other.
 
     Raises:
         InputError: where they do not.
     """
-    samples = samples_of(ties.of_score(chance.least_score))
+    samples = samples_of(look.sure)
     agree, matched = 0, len(samples.weight)
     if matched >= FEWEST_AGREEING:
         fit = fit_polynomial(samples, 1 if matched >= FEWEST_TIES else 0, job.reference.grid.shape)
         agree = int((np.hypot(*(samples.shift - fit.model.shift(samples.places))) < AGREE_PX).sum())
-    beyond, tried, other = chance.beaten_by(ties), ties.tried, len(chance.scores)
+    beyond, tried, other = look.chance.beaten_by(look.ties), look.ties.tried, len(look.chance.scores)
     # small images cannot show as much
     most = math.sqrt(3 * tried * other / (tried + other + 1)) if tried and other else math.inf
     if agree >= max(FEWEST_AGREEING, LEAST_AGREEING * tried) and beyond >= min(BEYOND_CHANCE, 0.7 * most):
@@ -276,9 +319,6 @@ def _conclude(job: Job, start: Mapping, started_by: str, outcome: Outcome) -> Re
             f"the images also differ locally: a local model would leave {best:.2f} px (CE90) instead of {chosen:.2f}. "
             "Where nothing moved between the dates, --model local takes that out; it takes out real motion too."
         )
-    share = overlap_share(start.after(outcome.correction), job.reference.grid.shape, job.moving.grid.shape)
-    if share < SMALL_OVERLAP:
-        warnings.append(f"only {100 * share:.2g} % of the reference lies in the moving image")
     return Registration(
         reference=job.reference.grid,
         moving=job.moving.grid,

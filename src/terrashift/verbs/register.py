@@ -18,7 +18,6 @@ a picture (.png) and a page with a slider (.html).
 
 With --group, registers any number of images together: `terrashift register --group *.tif -o folder`."""
 SHORT = {"window_px": "--window", "spacing_px": "--spacing"}
-METHODS = Literal["frequency", "spatial", "microflow", "geoflownet", "iterative", "searaft", "cnn4l"]
 
 
 def register(words: Sequence[str]) -> int:
@@ -38,6 +37,9 @@ def register(words: Sequence[str]) -> int:
 
 
 def _arguments() -> list[Argument]:
+    from ..recipe import METHODS
+
+    methods: Any = Literal[tuple(METHODS)]
     return [
         positional("moving", str | None, None, "Image to be moved: path or URL.", metavar="MOVING"),
         positional("reference_image", str | None, None, "Image that stays: path or URL.", metavar="REFERENCE"),
@@ -50,7 +52,7 @@ def _arguments() -> list[Argument]:
         argument("nodata", float | None, None, "A further value that means no data, before scale and offset."),
         argument("crs", str | None, None, "CRS for a file that has none, e.g. EPSG:32631."),
         argument(
-            "method", METHODS, "frequency", "What measures tie points; those but frequency take their own window."
+            "method", methods, "frequency", "What measures tie points; those but frequency take their own window."
         ),
         argument("ties", Path | None, None, "Name for the tie points: .gpkg or .geojson.", metavar="FILE"),
         argument("exclude", tuple[Path, ...], (), "Masks of ground that is left out of the fit: polygons, rasters."),
@@ -137,9 +139,9 @@ def _estimator_at(found: Any, options: Any) -> Any:
     """The chosen method at any step; the frequency correlator's settings are those of the registration itself."""
     if found.method == "frequency":
         return None
-    from ..recipe import METHODS as KNOWN
+    from ..recipe import METHODS
 
-    kind = KNOWN[found.method]
+    kind = METHODS[found.method]
     return lambda step: kind(step_px=step)
 
 

@@ -86,6 +86,34 @@ def test_an_offset_of_a_third_of_the_image_is_found(see, grid):
     assert found.numbers()["tie points"]["used"] > 5
 
 
+def test_a_small_image_in_a_large_one_costs_what_a_small_one_does(see):
+    """Only the common ground and a margin is read, and all numbers count in pixels of the whole images."""
+    large = Grid(600, 640, Affine(10, 0, 501_000, 0, -10, 3_999_000), "EPSG:32631")
+    small = Grid(140, 160, large.transform @ Affine.translation(300, 200), "EPSG:32631")
+    there = see(small, move=lambda x, y: (x - 2.5, y + 1.25), noise_seed=2)
+    seen = []
+
+    class Watched:
+        grid = large
+
+        def read(self, row, column, height, width):
+            seen.append((row, column, row + height, column + width))
+            return whole.read(row, column, height, width)
+
+    whole = see(large)
+    west = Ground(stable=(lambda xy: xy[0] < 440,))
+    found = register(replace(job(there, Watched(), model="translation"), ground=west))
+    place = np.array([[350.0, 420.0], [230.0, 300.0]])
+    np.testing.assert_allclose(found.mapping(place), place + np.array([[-297.5], [-201.25]]), atol=0.05)
+    used = found.ties.reference[:, found.ties.used]
+    assert used[0].min() > 290
+    assert used[0].max() < 440
+    assert (found.reference, found.moving) == (large, small)
+    assert max(end for *_, end, _ in seen) < 600
+    other = register(job(Watched(), there, model="translation"))
+    np.testing.assert_allclose(other.mapping(found.mapping(place)), place, atol=0.1)
+
+
 def test_a_smooth_deformation_is_taken_out_by_the_local_model(see, grid):
     def bend(x, y):
         return x + 4 * np.sin(y / 30) - 2, y + 3 * np.cos(x / 35)
