@@ -31,7 +31,7 @@ from terrashift.errors import InputError
 from terrashift.estimators.base import Search
 from terrashift.estimators.blocks import measure_whole
 from terrashift.estimators.spatial import Spatial
-from terrashift.io.raster import ReadOptions, open_raster
+from terrashift.io.raster import Raster, ReadOptions, open_raster
 from terrashift.ops.sample import sample_at
 from terrashift.register.apply import aligned
 from terrashift.register.evaluate import landmark_error
@@ -189,30 +189,34 @@ def pairs(imagery: Path, share: float = 0.0) -> None:
 
 
 def naip(imagery: Path) -> None:
-    """Dates of one place on slightly different grids, brought onto one and compared by the spatial correlator."""
-    print("\n### NAIP dates onto one grid, judged by the spatial correlator (window 31)")
-    print("\n| date | model | before px | after px | CE90 held out | s |\n|---|---|---|---|---|---|")
+    """Dates of one place on slightly different grids, brought onto one and judged by two other estimators."""
+    print(
+        "\n### NAIP dates onto one grid\n\nMedian offset (x, y px) by the spatial correlator (window 31), and by phase"
+    )
+    print("correlation of windows of 128 px; before: by georeferencing alone.\n")
+    print("| date | model | spatial before | after | phase before | after | CE90 held out | s |")
+    print("|---|---|---|---|---|---|---|---|")
     files = sorted((imagery / "train" / "naip_dakota").glob("*.tif"))
     reference = open_raster(str(files[3]), ReadOptions(band="red"))
+    base = reference.read(0, 0, *reference.grid.shape)
     for path in files:
         if path == files[3]:
             continue
         moving = open_raster(str(path), ReadOptions(band="red"))
-        began = time.perf_counter()
-        found = register(Job(moving, reference, RegisterOptions()))
-        seconds = time.perf_counter() - began
-        before, after = (
-            offset_between(reference, aligned([moving], mapping, reference.grid)[0])
-            for mapping in (found.start, found.mapping)
-        )
-        print(
-            f"| {path.stem[5:]} | {found.model} | {before[0]:+.3f} {before[1]:+.3f} | {after[0]:+.3f} "
-            f"{after[1]:+.3f} | {found.numbers()['ce90 held out px']:.2f} | {seconds:.1f} |",
-            flush=True,
-        )
+        judged = None
+        for model in ("auto", "local"):
+            began = time.perf_counter()
+            found = register(Job(moving, reference, RegisterOptions(model=model)))
+            seconds = time.perf_counter() - began
+            images = [aligned([moving], mapping, reference.grid)[0] for mapping in (found.start, found.mapping)]
+            judged = judged or (offset_between(reference, images[0]), misregistration(base, images[0]).xy)
+            after = offset_between(reference, images[1]), misregistration(base, images[1]).xy
+            shown = [f"{x:+.3f} {y:+.3f}" for pair in zip(judged, after, strict=True) for x, y in pair]
+            held = found.numbers()["ce90 held out px"]
+            print(f"| {path.stem[5:]} | {found.model} | {' | '.join(shown)} | {held:.2f} | {seconds:.1f} |", flush=True)
 
 
-def offset_between(reference: ArrayImage, pixels: torch.Tensor) -> tuple[float, float]:
+def offset_between(reference: Raster, pixels: torch.Tensor) -> tuple[float, float]:
     """Median flow by an estimator that the registration does not use."""
     pair = MappedPair(reference, ArrayImage(pixels, reference.grid))
     flow = measure_whole(Spatial(window_px=31, step_px=8, reg=0.0, min_score=0.6), pair, Search((0, 0), (3, 3)))

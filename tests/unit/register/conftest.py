@@ -74,7 +74,7 @@ def save(tmp_path: Path) -> Callable[..., str]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with rasterio.open(path, "w", driver="GTiff", **shape, **(place | profile)) as dataset:
             for band in range(bands):
-                dataset.write((1 + band) * image.pixels.nan_to_num(-9999.0).numpy(), band + 1)
+                dataset.write(((1 + band) * image.pixels).nan_to_num(-9999.0).numpy(), band + 1)
             if bands > 1:
                 dataset.descriptions = tuple(f"b{band + 1}" for band in range(bands))
         return str(path)
