@@ -98,10 +98,10 @@ class _Place(NamedTuple):
 
 def _factors(reference: tuple[int, int], moving: tuple[int, int]) -> Iterator[tuple[int, int]]:
     """How far to reduce both: alike, as for images of one pixel size, and each to the same side."""
-    own = tuple(max(1, math.ceil(max(shape) / SIDE_PX)) for shape in (reference, moving))
-    yield max(own), max(own)
-    if own[0] != own[1]:
-        yield own
+    first, second = (max(1, math.ceil(max(shape) / SIDE_PX)) for shape in (reference, moving))
+    yield max(first, second), max(first, second)
+    if first != second:
+        yield first, second
 
 
 def candidates(first: Float[Tensor, "rows columns"], second: Float[Tensor, "height width"]) -> list[Similarity]:
@@ -109,9 +109,9 @@ def candidates(first: Float[Tensor, "rows columns"], second: Float[Tensor, "heig
     side = max(*first.shape, *second.shape)
     a, b = (_log_polar(image, side) for image in (first, second))
     taper = np.hanning(RADII + 2)[1:-1]
-    spectra = [fft.fft2((part - part.mean(0)) * taper) for part in (a, b)]
+    spectra = [np.asarray(fft.fft2((part - part.mean(0)) * taper)) for part in (a, b)]
     cross = spectra[1] * spectra[0].conj()
-    surface = np.real(fft.ifft2(cross / np.maximum(np.abs(cross), 1e-12) ** 0.7))
+    surface = np.array(fft.ifft2(cross / np.maximum(np.abs(cross), 1e-12) ** 0.7), np.complex128).real.copy()
     step = math.log(HIGHEST / LOWEST) / RADII
     found = [Similarity(1.0, 0.0)]
     for _ in range(CANDIDATES):

@@ -77,13 +77,13 @@ def masked_correlation(
     a, b = a - a.sum() / max(1, have_a.sum()) * have_a, b - b.sum() / max(1, have_b.sum()) * have_b
 
     def spectrum(image: np.ndarray, turned: bool) -> np.ndarray:
-        return fft.rfft2(image[::-1, ::-1] if turned else image, size)
+        return np.asarray(fft.rfft2(image[::-1, ::-1] if turned else image, size))
 
     fa, fa2, fm = (spectrum(part, True) for part in (a, a * a, have_a.astype(float)))
     gb, gb2, gm = (spectrum(part, False) for part in (b, b * b, have_b.astype(float)))
 
     def correlate(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        return fft.irfft2(one * other, size)[: shape[0], : shape[1]]
+        return np.asarray(fft.irfft2(one * other, size))[: shape[0], : shape[1]]
 
     count = correlate(fm, gm).round()
     safe = np.maximum(count, 1)

@@ -105,7 +105,7 @@ class Lattice:
     @classmethod
     def of_flow(cls, flow: Float[np.ndarray, "2 rows columns"], step: int = 1) -> Lattice:
         """A dense flow on the reference, measured at pixels step//2, step//2 + step, ... (see `Grid.every`)."""
-        return cls(np.asarray(flow, np.float64), (float(step // 2),) * 2, (float(step),) * 2, 1)
+        return cls(np.asarray(flow, np.float64), (step // 2 * 1.0, step // 2 * 1.0), (step * 1.0, step * 1.0), 1)
 
     @classmethod
     def through(

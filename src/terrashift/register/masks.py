@@ -99,7 +99,7 @@ def read_mask(path: Path, reference: Grid) -> Chooser:
     factor = max(1.0, max(reference.shape) / LARGEST_PX)
     rows, columns = (math.ceil(n / factor) for n in reference.shape)
     cells = reference.transform @ Affine.scale(reference.width / columns, reference.height / rows)
-    inside = rasterize(polygons, (rows, columns), transform=cells, dtype="uint8").astype(bool)
+    inside = np.asarray(rasterize(polygons, (rows, columns), transform=cells, dtype="uint8"), bool)
     if not inside.any():
         raise InputError(f"{path} covers nothing of the reference: check that it is of this place, and its CRS.")
     return PolygonMask(inside, reference)

@@ -158,7 +158,7 @@ def _coarse(job: Job, start: Mapping) -> Sum:
         step = Mapping((correction,)).reduced(level.factor, level.factor)
         after = Mapped(level.after, level.start.after(*step.steps), grid, "bicubic")
         radius = FIRST_SEARCH if number == 0 else job.options.search_px
-        plan = TiePlan(usual_spacing(grid.shape, window, MOST_TIES), Search((0, 0), (radius,) * 2), job.device)
+        plan = TiePlan(usual_spacing(grid.shape, window, MOST_TIES), Search((0, 0), (radius, radius)), job.device)
         ties = measure_ties(MappedPair(level.before, after), job.correlator(window), plan).of_score(COARSE_SCORE)
         correction = _fitted(job, _full_size(ties, step, level.factor), level.factor, correction)
     return correction
@@ -243,7 +243,7 @@ def _fine(job: Job, start: Mapping, correction: Sum) -> Outcome:
     for number in range(options.rounds):
         pair = MappedPair(job.reference, Mapped(job.moving, start.after(correction), grid))
         radius = options.search_px if number == 0 else max(2, options.search_px // 2)
-        plan = TiePlan(spacing, Search((0, 0), (radius,) * 2), job.device)
+        plan = TiePlan(spacing, Search((0, 0), (radius, radius)), job.device)
         if look is None:
             look = _Look.at(pair, job.estimator_at or job.correlator(window), plan)
             _refuse_unlike(job, look)

@@ -82,7 +82,7 @@ def fit_smooth(samples: Samples, shape: tuple[int, int], spacing_px: float, cell
         residual = np.linalg.norm(samples.shift - (basis @ found).T, axis=0)
         weight = biweight(residual, max(float(np.median(residual)) / 1.1774, 0.05))
     values = np.ascontiguousarray(found.T).reshape(2, frame.rows, frame.columns)
-    return SmoothFit(Lattice(values, frame.first, (frame.spacing_px,) * 2, 3), stiffness, left)
+    return SmoothFit(Lattice(values, frame.first, (frame.spacing_px, frame.spacing_px), 3), stiffness, left)
 
 
 def _basis(places: Float[np.ndarray, "2 n"], frame: Frame) -> sparse.csr_matrix:
@@ -108,8 +108,7 @@ def _bending(frame: Frame) -> sparse.csr_matrix:
     """Sum over the lattice of d_xx^2 + 2 d_xy^2 + d_yy^2, by differences of coefficients."""
 
     def differences(count: int, order: int) -> sparse.csr_matrix:
-        taps = {0: [1.0], 1: [-1.0, 1.0], 2: [1.0, -2.0, 1.0]}[order]
-        return sparse.diags(taps, list(range(order + 1)), (count - order, count), format="csr")
+        return sparse.csr_matrix(np.diff(np.eye(count), order, axis=0))
 
     total = sparse.csr_matrix((frame.rows * frame.columns,) * 2)
     for down, across, share in ((0, 2, 1.0), (1, 1, 2.0), (2, 0, 1.0)):
@@ -124,8 +123,9 @@ def _solve(
     """Weighted penalised least squares; knots meet only near ones, so the matrix is a band about its diagonal."""
     weight = samples.weight / max(samples.weight.mean(), 1e-12)
     normal = basis.T @ sparse.diags(weight) @ basis + stiffness * bending
-    upper = sparse.triu(normal + RIDGE * sparse.identity(basis.shape[1]), format="coo")
+    knots = len(bending.diagonal())
+    upper = sparse.coo_matrix(sparse.triu(normal + RIDGE * sparse.identity(knots)))
     width = int((upper.col - upper.row).max())
-    band = np.zeros((width + 1, basis.shape[1]))
+    band = np.zeros((width + 1, knots))
     band[width + upper.row - upper.col, upper.col] = upper.data
     return solveh_banded(band, basis.T @ (weight * samples.shift).T, check_finite=False)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from scipy.spatial import KDTree
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -194,14 +195,12 @@ def _chosen(
 
 def lonely(ties: TiePoints, noise_px: float = NOISE_PX) -> Bool[np.ndarray, " n"]:
     """Ties whose shift is unlike that of their neighbours: the normalised median test (Westerweel & Scarano 2005)."""
-    from scipy.spatial import cKDTree
-
     inside = np.nonzero(ties.used)[0]
     result = np.zeros(len(ties), bool)
     if len(inside) < NEIGHBOURS + 1:
         return result
     places, shift = ties.reference[:, inside].T, ties.shift[:, inside].T
-    near = cKDTree(places).query(places, NEIGHBOURS + 1)[1][:, 1:]
+    near = np.asarray(KDTree(places).query(places, NEIGHBOURS + 1)[1])[:, 1:]
     around = shift[near]
     middle = np.median(around, 1)
     spread = np.median(np.abs(around - middle[:, None]), 1)

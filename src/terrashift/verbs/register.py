@@ -102,7 +102,8 @@ def _group(found: Any, options: Any) -> int:
     from ..register.group_files import GroupOutput, GroupRequest, at_middle, register_group_files
     from ..register.options import GroupOptions
 
-    files = tuple(dict.fromkeys((*([found.moving] if found.moving else []), *found.group)))
+    named: list[str] = [*([found.moving] if found.moving else []), *found.group]
+    files = tuple(dict.fromkeys(named))
     if found.reference_image:
         raise OptionError("with --group, name the image that stays by --reference.")
     if found.method != "frequency" or found.band_reference or found.ties:
