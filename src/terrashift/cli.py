@@ -13,6 +13,7 @@ from .errors import InputError, OptionError, TerrashiftError
 VERBS = {
     "check": "look at two images before any work: do they line up, is there enough to match?",
     "measure": "measure ground displacement between two images",
+    "register": "bring an image onto the pixels of another, or a group of images onto each other",
     "report": "one interactive page about a displacement field, in one file",
     "plot": "a map of a displacement field for a publication, as PNG, PDF or SVG",
     "convert": "read and write the displacement fields of other programs",
@@ -56,10 +57,6 @@ example:
 
 exit codes: 0 done, 1 failed or incomplete, 2 unusable input or options, 130 interrupted
 """
-NO_REGISTER = """\
-`terrashift register` is not in this version yet. Until then put one image on the grid of the other with GDAL:
-  gdalwarp -t_srs CRS -te XMIN YMIN XMAX YMAX -tr DX DY -r cubic IMAGE aligned.tif
-with the numbers that `gdalinfo` prints for the other image."""
 BAD_INPUT, FAILED, INTERRUPTED = 2, 1, 130
 
 
@@ -94,8 +91,6 @@ def _dispatch(words: list[str]) -> int:
 
         out(f"terrashift {version('terrashift')}")
         return 0
-    if verb == "register":
-        raise OptionError(NO_REGISTER)
     if verb not in VERBS:
         close = difflib.get_close_matches(verb, VERBS, 1, 0.4)
         hint = f"Did you mean `terrashift {close[0]}`?" if close else f"Verbs: {', '.join(VERBS)}."

@@ -109,7 +109,7 @@ def _write(
     with atomic_path(target, 2 * plain_bytes) as cog, scratch(target) as plain:
         try:
             written = _write_plain(plain, grid, blocks, content)
-            _copy_as_cog(plain, cog)
+            copy_as_cog(plain, cog)
             fault = _find_fault(cog, grid, written, content)
         except gdal_errors() as error:
             raise explain(target, error, 2 * plain_bytes) from error
@@ -198,7 +198,7 @@ def _write_plain(
     if grid.crs is not None:
         profile |= {"crs": parse_crs(grid.crs), "transform": grid.transform}
     written = []
-    with _environment(), rasterio.open(path, "w", **profile) as dataset:
+    with gdal_environment(), rasterio.open(path, "w", **profile) as dataset:
         dataset.update_tags(**content.tags, **_own_tags(grid))
         dataset.descriptions = content.names
         dataset.units = content.units
@@ -214,7 +214,7 @@ def _write_plain(
 
 
 @contextmanager
-def _environment() -> Iterator[None]:
+def gdal_environment() -> Iterator[None]:
     """GDAL with a bounded cache, no side files, and no warning about fields that have no georeferencing on purpose."""
     import rasterio
     from rasterio.errors import NotGeoreferencedWarning
@@ -232,10 +232,11 @@ def _own_tags(grid: Grid) -> dict[str, str]:
     return tags
 
 
-def _copy_as_cog(plain: Path, cog: Path) -> None:
+def copy_as_cog(plain: Path, cog: Path) -> None:
+    """Copy a GeoTIFF of float32 into a Cloud-Optimised one; overviews hold every n-th value."""
     import rasterio.shutil
 
-    with _environment():
+    with gdal_environment():
         rasterio.shutil.copy(
             plain,
             cog,
@@ -254,7 +255,7 @@ def _find_fault(path: Path, grid: Grid, written: list[_Written], content: _Conte
     """Read everything back: GDAL reports some failed writes late, or not at all."""
     import rasterio
 
-    with _environment(), rasterio.open(path) as dataset:
+    with gdal_environment(), rasterio.open(path) as dataset:
         if (dataset.count, *dataset.shape) != (len(content.names), *grid.shape):
             return f"{dataset.count} bands of {dataset.shape}"
         if tuple(dataset.descriptions) != content.names or content.tags.items() - dataset.tags().items():

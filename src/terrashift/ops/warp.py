@@ -43,12 +43,12 @@ def warp(
     stride = padded.shape[-1]
     first = ((at_y.whole + taps) * stride + at_x.whole + taps).flatten(1)[:, None]  # batch 1 pixels
     first = first.expand(-1, image.shape[1], -1)
-    holes = _touched(padded, taps).flatten(2).gather(2, first)
+    holes = touched(padded, taps).flatten(2).gather(2, first)
     needed = (1 << (2 * (at_y.rest != 0) + (at_x.rest != 0))).to(torch.uint8).flatten(1)[:, None]
     lost = ((holes & needed) != 0) | flow.isnan().any(1).flatten(1)[:, None]
 
     values = padded.nan_to_num(0.0).flatten(2)
-    across, down = (_weights(at.rest.flatten(1)[:, None], kernel) for at in (at_x, at_y))
+    across, down = (weights_of(at.rest.flatten(1)[:, None], kernel) for at in (at_x, at_y))
     result = torch.zeros_like(image).flatten(2)
     for j, weight_y in enumerate(down):
         line = torch.zeros_like(result)
@@ -114,7 +114,7 @@ def _split(move: Tensor, taps: int, axis: int) -> _Place:
     return _Place(whole, move - floor)
 
 
-def _weights(rest: Tensor, kernel: Kernel) -> list[Tensor]:
+def weights_of(rest: Tensor, kernel: Kernel) -> list[Tensor]:
     """What each tap counts for at `rest` pixels after the tap number taps//2 - 1; they add up to one."""
     if kernel == "bilinear":
         return [1 - rest, rest]
@@ -135,7 +135,7 @@ def _cubic(distance: Tensor, far: bool) -> Tensor:
     return ((CUBIC + 2) * distance - (CUBIC + 3)) * distance**2 + 1
 
 
-def _touched(padded: Tensor, taps: int) -> Tensor:
+def touched(padded: Tensor, taps: int) -> Tensor:
     """Four bits a pixel: is there NaN in it alone, in its row of taps, its column of taps, its square of taps."""
     bad = padded.detach().isnan().to(torch.float32)
     before, after = taps // 2 - 1, taps // 2

@@ -1,0 +1,144 @@
+"""Read masks and traces as places of the reference."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from jaxtyping import Bool, Float
+
+from ..core.grid import Grid
+from ..errors import InputError, OptionError
+from ..io.georeference import parse_crs, same_crs
+from ..io.raster import ReadOptions, open_raster
+from ..io.vectors import PIXELS, WGS84, read_lines, refuse_far
+from .exclude import Chooser, Ground, RasterMask, Trace
+
+JSON = (".geojson", ".json")
+VECTORS = (*JSON, ".gpkg", ".shp", ".fgb", ".kml")
+LARGEST_PX = 4096
+"""Longer side of the raster that outlines are drawn on."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PolygonMask:
+    """True inside outlines, drawn once on a raster of at most `LARGEST_PX`."""
+
+    inside: Bool[np.ndarray, "rows columns"]
+    reference: Grid
+
+    def __call__(self, xy: Float[np.ndarray, "2 n"]) -> Bool[np.ndarray, " n"]:
+        """See `Chooser`."""
+        rows, columns = self.inside.shape
+        column = np.floor((xy[0] + 0.5) / self.reference.width * columns).astype(np.int64)
+        row = np.floor((xy[1] + 0.5) / self.reference.height * rows).astype(np.int64)
+        known = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+        return known & self.inside[np.clip(row, 0, rows - 1), np.clip(column, 0, columns - 1)]
+
+
+def read_ground(
+    excluded: Iterable[Path], stable: Iterable[Path], trace: Path | None, keep_off: float, reference: Grid
+) -> Ground:
+    """What may be fitted to.
+
+    Args:
+        excluded: rasters (neither 0 nor nodata: left out) or vector files (polygons).
+        stable: the same; only what they cover counts.
+        trace: GeoJSON lines.
+        keep_off: distance from the trace within which ground is left out, metres or, without a CRS, pixels.
+        reference: that places are counted on.
+
+    Raises:
+        InputError: a file cannot be read or lies elsewhere.
+        OptionError: a distance without a trace.
+    """
+    if keep_off and trace is None:
+        raise OptionError("--keep-off-m is the distance from a trace: give one with --trace FILE, or leave it out.")
+    masks = [tuple(read_mask(path, reference) for path in paths) for paths in (excluded, stable)]
+    pixel = math.sqrt(abs(np.prod(reference.pixel_size)))
+    return Ground(masks[0], masks[1], None if trace is None else read_trace(trace, reference), keep_off / pixel)
+
+
+def read_trace(path: Path, reference: Grid) -> Trace:
+    """Lines of a GeoJSON file in pixels of the reference.
+
+    Raises:
+        InputError: see `io.vectors.read_lines`; or the lines lie far from the reference.
+    """
+    lines = read_lines(path, reference.crs)
+    refuse_far(lines, reference, str(path))
+    inverse = ~reference.transform
+    return Trace([np.array([inverse @ (float(x), float(y)) for x, y in line]) for line in lines])
+
+
+def read_mask(path: Path, reference: Grid) -> Chooser:
+    """A raster or vector mask.
+
+    Raises:
+        InputError: it cannot be read, or holds no polygon.
+    """
+    if path.suffix.lower() not in VECTORS:
+        return RasterMask(open_raster(str(path), ReadOptions()), reference)
+    geometries, crs = _read_json(path) if path.suffix.lower() in JSON else _read_package(path)
+    if reference.crs is not None and crs is not None and not same_crs(crs, reference.crs):
+        from rasterio.warp import transform_geom
+
+        target = parse_crs(reference.crs)
+        geometries = [transform_geom(parse_crs(crs), target, geometry) for geometry in geometries]
+    polygons = [geometry for geometry in geometries if geometry["type"] in ("Polygon", "MultiPolygon")]
+    if not polygons:
+        raise InputError(f"{path} holds no polygon: draw the ground meant as polygons, or give a line as --trace.")
+    from rasterio.features import rasterize
+
+    factor = max(1.0, max(reference.shape) / LARGEST_PX)
+    rows, columns = (math.ceil(n / factor) for n in reference.shape)
+    cells = reference.transform @ Affine.scale(reference.width / columns, reference.height / rows)
+    inside = np.asarray(rasterize(polygons, (rows, columns), transform=cells, dtype="uint8"), bool)
+    if not inside.any():
+        raise InputError(f"{path} covers nothing of the reference: check that it is of this place, and its CRS.")
+    return PolygonMask(inside, reference)
+
+
+def _read_json(path: Path) -> tuple[list[Any], str | None]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        features = data.get("features", [data])
+        geometries = [part for one in features for part in _parts(one.get("geometry", one))]
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist; paths count from {Path.cwd()}") from error
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"{path} is not GeoJSON: `ogr2ogr -f GeoJSON mask.geojson {path}` makes it.") from error
+    if data.get("coordinates_are") == PIXELS:
+        return geometries, None
+    named = (data.get("crs") or {}).get("properties", {}).get("name")
+    return geometries, named or WGS84
+
+
+def _parts(geometry: Any) -> list[Any]:
+    """A geometry, or those of a collection."""
+    if geometry is None:
+        return []
+    return geometry["geometries"] if geometry.get("type") == "GeometryCollection" else [geometry]
+
+
+def _read_package(path: Path) -> tuple[list[Any], str | None]:
+    try:
+        import pyogrio.errors
+        import pyogrio.raw
+        import shapely
+    except ImportError as error:
+        raise OptionError(
+            f"{path} needs pyogrio and shapely: `pip install terrashift[vectors]`, or convert it to GeoJSON"
+        ) from error
+    try:
+        about, _, shapes, _ = pyogrio.raw.read(path, columns=[])
+    except pyogrio.errors.DataSourceError as error:
+        raise InputError(f"{path} is no vector file that can be read: {error}") from error
+    geometries = [shapely.geometry.mapping(shape) for shape in shapely.from_wkb(shapes) if shape is not None]
+    return geometries, about["crs"]
