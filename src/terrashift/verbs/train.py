@@ -80,9 +80,6 @@ def _line(progress: object) -> str:
     )
 
 
+
 def _lines(scores: list) -> list[str]:
-    return [
-        f"  validation, {s.name}: {s.fault:.3f} px at the fault, {s.near:.3f} near it, {s.far:.3f} beyond; "
-        f"{s.one_sigma:.0%} within one sigma"
-        for s in scores
-    ]
+    return [f"  validation, {s.text}" for s in scores]
