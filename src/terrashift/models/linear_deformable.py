@@ -6,8 +6,10 @@ features together into four plain ones, and two heads: an affine map, and spatia
 between 0 and 2, which are summed up along rows and columns. The deformation is applied first, then the affine map.
 
 As published: `LinearDeformableOptions.published()`. Ours, by default: coarse to fine with the same weights at every
-level, `moving` resampled along the map so far; cells of 4 px; the entries of the least-squares flow among the inputs;
-the affine map as a weighted fit to local motions; the constant of the sums is the affine map's shift; masks.
+level, `moving` resampled along the map so far; cells of 4 px; among the inputs the entries of the least-squares flow, of
+the images and of how steep they are, which stays when fields turn from dark to bright between two dates; the affine map
+as a weighted fit to local motions; gradients that are means over some cells; the constant of the sums is the affine
+map's shift; masks.
 """
 
 from __future__ import annotations
@@ -55,13 +57,17 @@ class LinearDeformableOptions:
     cell_px: int = 4
     """Side of the cells of pixels that the convolutions see; 1 as published."""
     inputs: Literal["images", "equations"] = "equations"
-    """images: the two of them, as published; equations: what their least-squares flow is made of too."""
+    """images: the two of them, as published; equations: what their least-squares flow, and that of their steepness, is
+    made of too."""
     affine: Literal["pool", "fit"] = "fit"
     """pool: from the mean of the features, as published; fit: to local motions, weighted."""
+    smooth_cells: int = 5
+    """Side, odd, of the square of cells over which gradients are averaged, which keeps them between 0 and 2; 1 as
+    published."""
     corner: bool = False
     """Let the sums of gradients begin with nothing at the first row and column, as published; else their mean is
     nothing, and the shift is the affine map's."""
-    levels: tuple[int, ...] = (8, 8, 4, 2, 1)
+    levels: tuple[int, ...] = (8, 4, 2, 1)
     """Pixels of the image along a side of a pixel of each pass, from coarse to fine; (1,) as published."""
 
     def __post_init__(self) -> None:
@@ -69,30 +75,32 @@ class LinearDeformableOptions:
             raise OptionError(f"levels {self.levels}: each must be a multiple of the next, from coarse to fine.")
         if self.cell_px < 1:
             raise OptionError(f"cells of {self.cell_px} px: take 1 or more.")
+        if self.smooth_cells < 1 or self.smooth_cells % 2 == 0:
+            raise OptionError(f"gradients over {self.smooth_cells} cells: take an odd number.")
 
     @staticmethod
     def published() -> LinearDeformableOptions:
         """The network of the paper; widths of its decoder and its dilations are ours, as it does not tell them."""
         return LinearDeformableOptions(
-            (16, 32, 64, 128), (1, 2, 3, 5), (128, 64, 32, 16), 1, "images", "pool", True, (1,)
+            (16, 32, 64, 128), (1, 2, 3, 5), (128, 64, 32, 16), 1, "images", "pool", 1, True, (1,)
         )
 
 
 class Level(NamedTuple):
-    """A pair at one resolution, locally standardised, 0 without data."""
+    """A pair at one resolution, locally standardised, 0 without data; two bands where steepness is the second."""
 
-    before: Float[Tensor, "batch 1 height width"]
-    after: Float[Tensor, "batch 1 height width"]
+    before: Float[Tensor, "batch bands height width"]
+    after: Float[Tensor, "batch bands rows columns"]
     has_before: Float[Tensor, "batch 1 height width"]
     """1 with data, 0 without."""
-    has_after: Float[Tensor, "batch 1 height width"]
+    has_after: Float[Tensor, "batch 1 rows columns"]
 
     def moved(self, flow: Float[Tensor, "batch 2 height width"]) -> Moved:
-        """`after` as it looks from the pixels of `before`, and where both have data."""
-        height, width = flow.shape[-2:]
+        """`after`, which may be of another size, as it looks from the pixels of `before`; where both have data."""
+        height, width = self.after.shape[-2:]
         at = flow.detach()
-        column = torch.arange(width, device=flow.device) + at[:, :1]
-        row = torch.arange(height, device=flow.device)[:, None] + at[:, 1:]
+        column = torch.arange(flow.shape[3], device=flow.device) + at[:, :1]
+        row = torch.arange(flow.shape[2], device=flow.device)[:, None] + at[:, 1:]
         inside = (column >= 0) & (column <= width - 1) & (row >= 0) & (row <= height - 1)
         seen = (sample_linear(self.has_after, at) > 0.999) & inside
         return Moved(sample_linear(self.after, flow), self.has_before * seen)
@@ -101,7 +109,7 @@ class Level(NamedTuple):
 class Moved(NamedTuple):
     """`after` seen along a flow."""
 
-    image: Float[Tensor, "batch 1 height width"]
+    image: Float[Tensor, "batch bands height width"]
     both: Float[Tensor, "batch 1 height width"]
     """1 where both images have data, else 0."""
 
@@ -133,7 +141,7 @@ class LinearDeformable(nn.Module):
     def __init__(self, options: LinearDeformableOptions = LinearDeformableOptions()) -> None:
         super().__init__()
         self.options = options
-        bands = self._bands()
+        bands = self._seen()
         widths = (bands, *options.encoder)
         self.encoder = nn.ModuleList(
             nn.Conv2d(a, b, 3, padding=d, dilation=d)
@@ -171,7 +179,7 @@ class LinearDeformable(nn.Module):
         flow, known, pair = None, 0, None
         for px in levels:
             if pair is None or px != known:
-                pair = level(before, after, px)
+                pair = level(before, after, px, self.bands)
                 shape = (pair.before.shape[-2], pair.before.shape[-1])
                 if flow is None:
                     flow = before.new_zeros(len(before), 2, *shape) if start is None else coarser(start, px)
@@ -185,7 +193,7 @@ class LinearDeformable(nn.Module):
 
     def step(self, pair: Level, flow: Float[Tensor, "batch 2 height width"], parts: Float[Tensor, "batch 2"]) -> Pass:
         """One pass at one level, from the map so far."""
-        cell = self.options.cell_px
+        cell, smooth = self.options.cell_px, self.options.smooth_cells
         moved = pair.moved(flow)
         seen = self._see(pair.before, moved)
         share = avg_pool2d(_whole(moved.both, cell), cell)
@@ -195,6 +203,7 @@ class LinearDeformable(nn.Module):
         with full_precision(flow.device.type):
             features = features.float()
             phi = 2 * torch.sigmoid(GENTLE * self.gradients(features))
+            phi = avg_pool2d(phi, smooth, 1, smooth // 2, count_include_pad=False) if smooth > 1 else phi
             phi = 1 + (phi - 1) * parts[:, 1, None, None, None]
             bent = self._sums(phi, share)
             affine = self._affine(features, share, (height, width)) / half
@@ -207,22 +216,31 @@ class LinearDeformable(nn.Module):
             whole = map_ + sample_linear(flow, map_)
         return Pass(whole, affine, phi, bent, pair, 1)
 
-    def _bands(self) -> int:
+    @property
+    def bands(self) -> int:
+        """Of the pairs that it looks at: the image, and its steepness."""
+        return 1 if self.options.inputs == "images" else 2
+
+    def _seen(self) -> int:
+        """Bands of a cell that the first convolution sees."""
         area = self.options.cell_px**2
-        return 3 * area if self.options.inputs == "images" else 2 * area + 6 + 3 * len(WINDOWS)
+        return 3 * area if self.options.inputs == "images" else 2 * area + 11 + 6 * len(WINDOWS)
 
     def _see(self, before: Tensor, moved: Moved) -> Float[Tensor, "batch bands rows columns"]:
         """What the first convolution sees of each cell."""
         cell = self.options.cell_px
-        images = torch.cat([before, moved.image], 1) * moved.both
+        images = torch.cat([before[:, :1], moved.image[:, :1]], 1) * moved.both
         if self.options.inputs == "images":
             return pixel_unshuffle(_whole(torch.cat([images, moved.both], 1), cell), cell)
         # a gradient beside a gap is none
         inner = 1 - max_pool2d(1 - moved.both, 3, 1, 1)
-        products = equations(before, moved.image)[:, 3:] * inner
-        sums = avg_pool2d(_whole(torch.cat([products, inner], 1), cell), cell)  # b 6 r c
-        local = [least_squares(avg_pool2d(sums, side, 1, side // 2)) for side in WINDOWS]
-        return torch.cat([pixel_unshuffle(_whole(images, cell), cell), sums, *local], 1)
+        found = []
+        for k in range(2):
+            products = equations(before[:, k : k + 1], moved.image[:, k : k + 1])[:, 3:] * inner
+            sums = avg_pool2d(_whole(torch.cat([products, inner], 1), cell), cell)  # b 6 r c
+            found += [least_squares(avg_pool2d(sums, side, 1, side // 2)) for side in WINDOWS]
+            found.append(sums[:, :5] if k else sums)
+        return torch.cat([pixel_unshuffle(_whole(images, cell), cell), *found], 1)
 
     def _features(self, seen: Tensor, parts: Tensor) -> Float[Tensor, "batch maps rows columns"]:
         maps = [] if self.options.inputs == "images" else [seen]
@@ -261,14 +279,32 @@ class LinearDeformable(nn.Module):
         return weighted_fit(motion, weight, cell_places(tuple(told.shape[-2:]), self.options.cell_px, shape, told.device))
 
 
-def level(before: Tensor, after: Tensor, px: int) -> Level:
-    """A pair at `px` times coarser pixels, each a mean of those with data, and none where fewer than half have any."""
+def level(
+    before: Float[Tensor, "batch 1 height width"], after: Float[Tensor, "batch 1 rows columns"], px: int, bands: int = 2
+) -> Level:
+    """A pair at `px` times coarser pixels, each a mean of those with data, and none where fewer than half have any.
+
+    Args:
+        before: NaN without data.
+        after: likewise, of any shape.
+        px: how much coarser.
+        bands: 1 for the images alone, 2 for their steepness too.
+    """
     parts = []
     for image in (before, after):
-        image = shrink(image, px)
+        image = standardise_locally(shrink(image, px).float())
         has = image.isfinite()
-        parts.append((standardise_locally(image.float()).nan_to_num(0.0), has.float()))
+        stack = [image, standardise_locally(steepness(image))][:bands]
+        parts.append((torch.cat(stack, 1).nan_to_num(0.0), has.float()))
     return Level(parts[0][0], parts[1][0], parts[0][1], parts[1][1])
+
+
+def steepness(image: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "batch 1 height width"]:
+    """Length of the gradient, the same for bright on dark as for dark on bright; NaN where the image is."""
+    wide = pad(image, (1, 1, 1, 1), mode="replicate")
+    right = (wide[:, :, 1:-1, 2:] - wide[:, :, 1:-1, :-2]).nan_to_num(0.0)
+    down = (wide[:, :, 2:, 1:-1] - wide[:, :, :-2, 1:-1]).nan_to_num(0.0)
+    return (right.square() + down.square() + 0.01).sqrt() + 0 * image
 
 
 def shrink(image: Float[Tensor, "batch 1 height width"], px: int) -> Float[Tensor, "batch 1 rows columns"]:

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-Image = Float[Tensor, "batch 1 height width"]
+Image = Float[Tensor, "batch bands height width"]
+Weight = Float[Tensor, "batch 1 height width"]
 """With a number everywhere; what stands where `weight` is 0 counts for nothing."""
 
 NCC_PX = 9
@@ -25,29 +26,30 @@ SOFT = 0.01
 Similarity = Literal["ncc", "robust", "square", "census"]
 
 
-def square(first: Image, second: Image, weight: Image) -> Image:
+def square(first: Image, second: Image, weight: Weight) -> Image:
     """Squared difference, as published (Vakalopoulou et al. 2019): for images of one brightness and contrast."""
     return (first - second).square()
 
 
-def robust(first: Image, second: Image, weight: Image) -> Image:
+def robust(first: Image, second: Image, weight: Weight) -> Image:
     """Absolute difference, smooth at 0 (Charbonnier et al. 1994): lone changes count less than by their square."""
     return ((first - second).square() + SOFT).sqrt() - SOFT**0.5
 
 
-def ncc(first: Image, second: Image, weight: Image) -> Image:
-    """One less the correlation of the windows around each pixel: 0 where they are alike, 2 where they are opposite.
+def ncc(first: Image, second: Image, weight: Weight) -> Image:
+    """One less the correlation of the windows around each pixel: 0 where they are alike, 1 where they are not.
 
-    Blind to brightness and contrast that differ from place to place.
+    Blind to brightness and contrast that differ from place to place. Windows that are opposite count as unlike, no
+    more: what turned from dark to bright between two dates must not push the map away.
     """
     count = _mean(weight, NCC_PX).clamp_min(1e-6)
     mean_a, mean_b = (_mean(image * weight, NCC_PX) / count for image in (first, second))
     a, b = (_mean(image * image * weight, NCC_PX) / count - mean**2 for image, mean in ((first, mean_a), (second, mean_b)))
     both = _mean(first * second * weight, NCC_PX) / count - mean_a * mean_b
-    return 1 - both / ((a.clamp_min(0) + FLAT) * (b.clamp_min(0) + FLAT)).sqrt()
+    return 1 - (both / ((a.clamp_min(0) + FLAT) * (b.clamp_min(0) + FLAT)).sqrt()).clamp_min(0)
 
 
-def census(first: Image, second: Image, weight: Image) -> Image:
+def census(first: Image, second: Image, weight: Weight) -> Image:
     """Share of the neighbours whose order of brightness with the pixel differs (Zabih & Woodfill 1994).
 
     Smooth as in Meister et al. (2018). Blind to any change of brightness that keeps its order.
@@ -73,8 +75,8 @@ SIMILARITIES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 }
 
 
-def unlike(first: Image, second: Image, weight: Image, kind: Similarity = "ncc") -> Float[Tensor, " batch"]:
-    """Mean of a distance between images over the pixels that count.
+def unlike(first: Image, second: Image, weight: Weight, kind: Similarity = "ncc") -> Float[Tensor, " batch"]:
+    """Mean of a distance between images over the pixels that count, all bands alike.
 
     Args:
         first: of about unit deviation.
@@ -87,7 +89,7 @@ def unlike(first: Image, second: Image, weight: Image, kind: Similarity = "ncc")
     tensor([4.])
     """
     distance = SIMILARITIES[kind](first, second, weight)
-    return (distance * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp_min(1.0)
+    return (distance * weight).sum((1, 2, 3)) / (first.shape[1] * weight.sum((1, 2, 3))).clamp_min(1.0)
 
 
 def _mean(image: Tensor, side: int) -> Tensor:
