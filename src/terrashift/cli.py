@@ -13,6 +13,8 @@ from .errors import InputError, OptionError, TerrashiftError
 VERBS = {
     "check": "look at two images before any work: do they line up, is there enough to match?",
     "measure": "measure ground displacement between two images",
+    "detrend": "take a ramp out of a displacement field, and leave the fault's offset in",
+    "destripe": "take a satellite's stripes out of a displacement field",
     "recipe": "print a commented recipe to start from",
     "train": "train a network on simulated earthquakes",
     "simulate": "make pairs of images with exactly known displacement, from your images or none",
@@ -24,6 +26,8 @@ ROOMS = {
     "recipe": "measure",
     "demo": "measure",
     "pack": "simulate",
+    "detrend": "clean",
+    "destripe": "clean",
 }
 """The module of `verbs` that a verb is in, where it is not called like it."""
 USAGE = """\

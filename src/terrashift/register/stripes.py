@@ -245,6 +245,8 @@ def _contrast(parts: list[Component], angle_deg: float) -> float:
     total = 0.0
     for part in parts:
         known = np.isfinite(part)
+        if not known.any():
+            continue
         line = across[known]
         sizes = np.bincount(line, minlength=count)
         sums = np.bincount(line, part[known], count)
