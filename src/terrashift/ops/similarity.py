@@ -11,6 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
+from .box import box_sum
+
 Image = Float[Tensor, "batch bands height width"]
 Weight = Float[Tensor, "batch 1 height width"]
 """With a number everywhere; what stands where `weight` is 0 counts for nothing."""
@@ -36,16 +38,16 @@ def robust(first: Image, second: Image, weight: Weight) -> Image:
     return ((first - second).square() + SOFT).sqrt() - SOFT**0.5
 
 
-def ncc(first: Image, second: Image, weight: Weight) -> Image:
+def ncc(first: Image, second: Image, weight: Weight, side_px: int = NCC_PX) -> Image:
     """One less the correlation of the windows around each pixel: 0 where they are alike, 1 where they are not.
 
     Blind to brightness and contrast that differ from place to place. Windows that are opposite count as unlike, no
     more: what turned from dark to bright between two dates must not push the map away.
     """
-    count = _mean(weight, NCC_PX).clamp_min(1e-6)
-    mean_a, mean_b = (_mean(image * weight, NCC_PX) / count for image in (first, second))
-    a, b = (_mean(image * image * weight, NCC_PX) / count - mean**2 for image, mean in ((first, mean_a), (second, mean_b)))
-    both = _mean(first * second * weight, NCC_PX) / count - mean_a * mean_b
+    count = _mean(weight, side_px).clamp_min(1e-6)
+    mean_a, mean_b = (_mean(image * weight, side_px) / count for image in (first, second))
+    a, b = (_mean(image * image * weight, side_px) / count - mean**2 for image, mean in ((first, mean_a), (second, mean_b)))
+    both = _mean(first * second * weight, side_px) / count - mean_a * mean_b
     return 1 - (both / ((a.clamp_min(0) + FLAT) * (b.clamp_min(0) + FLAT)).sqrt()).clamp_min(0)
 
 
@@ -95,4 +97,6 @@ def unlike(first: Image, second: Image, weight: Weight, kind: Similarity = "ncc"
 def _mean(image: Tensor, side: int) -> Tensor:
     """Over the square around each pixel, zeros outside."""
     reach = side // 2
+    if side > 2 * NCC_PX:  # by doubling, whose cost hardly grows
+        return box_sum(pad(image, (reach,) * 4), side) / side**2
     return avg_pool2d(avg_pool2d(image, (1, side), 1, (0, reach)), (side, 1), 1, (reach, 0))

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from pydantic import BaseModel, Field
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
 
 from ..core.tiles import plan_tiles
 from ..errors import InputError
@@ -29,8 +30,10 @@ from ..models.linear_deformable import (
     places,
     weighted_fit,
 )
+from ..ops.box import box_sum
 from ..ops.random import Random
 from ..ops.similarity import Similarity, ncc
+from ..ops.spectral import refined_correlate
 from .objective import AlignmentOptions, alignment_loss
 
 TILE_PX, OVERLAP_PX = 256, 64
@@ -43,6 +46,16 @@ CAUGHT_PX = 1.75
 LEAST_SHARE = 0.02
 """Of a tile, that both images must show for it to be looked at."""
 SCORE_TILE_PX, SCORE_HALO_PX = 1024, 8
+JUDGED_FINER = 4
+"""A pass is judged on images so many times finer than its own, or on the finest."""
+JUDGED_PX, AROUND_JUDGED_PX = 25, 49
+"""Windows that are correlated for that, and over which their correlation is averaged."""
+TOLERATED = 0.02
+"""Loss of correlation at which nothing of a new map is kept."""
+PHASE_PX = 512
+"""Largest side of the images whose phase is taken."""
+CLEAR = 10.0
+"""Height of the peak of a phase correlation, in deviations of its surroundings, from which it is a start."""
 TUNED_ON = 4
 """Tiles on which fine-tuning is judged."""
 
@@ -56,7 +69,11 @@ class NetworkOptions(BaseModel, frozen=True, extra="forbid"):
     parts: Literal["both", "affine", "deformable"] = Field(
         default="both", description="Maps to look for: an affine one, a deformation, or one after the other."
     )
-    largest_px: float = Field(default=14.0, gt=0, description="Largest offset that is looked for, pixels.")
+    start: Literal["phase", "none"] = Field(
+        default="phase", description="Begin with the shift of the whole images by phase correlation, where that is clear."
+    )
+    largest_px: float = Field(default=14.0, gt=0, description="Largest offset that is looked for beyond that start, pixels.")
+    passes: int = Field(default=2, ge=1, description="Times that each level is gone over.")
     finest_px: Literal[1, 2, 4, 8] = Field(
         default=1, description="Stop at images that are so many times coarser: 2 is four times quicker."
     )
@@ -111,6 +128,8 @@ def register_by_network(
     network_options(options.weights, "linear-deformable", "network")
     net: LinearDeformable = network(options.weights, device)
     pair = reference[None, None].float(), moving[None, None].float()
+    if start is None and options.start == "phase":
+        start = phase_start(*pair)
     tuned = None
     if options.fine_tune:
         net, tuned = fine_tuned(net, pair, options, start)
@@ -118,6 +137,23 @@ def register_by_network(
         flow = dense_flow(net, pair, options, start)
         both, score = _judge(pair, flow)
     return DenseMap(flow[0], both, score, folded(flow[0]), tuned)
+
+
+def phase_start(
+    reference: Float[Tensor, "1 1 height width"], moving: Float[Tensor, "1 1 rows columns"]
+) -> Float[Tensor, "2 height width"] | None:
+    """One shift for all pixels, from the phase of the whole images; None where no shift stands out."""
+    height, width = reference.shape[2:]
+    px = 2 ** max(0, math.ceil(math.log2(max(height, width) / PHASE_PX)))
+    images = level(reference, moving, px, 1)
+    rows, columns = images.before.shape[2:]
+    other = torch.zeros_like(images.before)
+    part = images.after[..., :rows, :columns]
+    other[..., : part.shape[2], : part.shape[3]] = part
+    found = refined_correlate(images.before[:, 0], other[:, 0])
+    if float(found.strength) < CLEAR:
+        return None
+    return (px * found.xy[0])[:, None, None].expand(2, height, width).contiguous()
 
 
 def dense_flow(
@@ -137,11 +173,46 @@ def dense_flow(
             flow = finer(flow, known // px, small)
         else:
             flow = pair[0].new_zeros(1, 2, *small) if start is None else coarser(start[None].to(pair[0]), px)
-        flow, known = _one_level(net, images, flow, parts), px
+        finer_px = max(px // JUDGED_FINER, options.finest_px)
+        judge = images if finer_px == px else level(*pair, finer_px, net.bands)
+        for _ in range(options.passes):
+            flow = kept(judge, flow, _one_level(net, images, flow, parts), px // finer_px)
+        known = px
         if options.parts == "affine":
             flow = _one_affine(images, flow)
     assert flow is not None
     return finer(flow, known, shape)
+
+
+def kept(
+    judge: Level, old: Float[Tensor, "1 2 height width"], new: Float[Tensor, "1 2 height width"], times: int
+) -> Float[Tensor, "1 2 height width"]:
+    """The new map where it brings the images closer than the old one, the old one where it drives them apart.
+
+    The images are compared by correlation of wide windows at a finer level, where two dates that differ much still agree
+    in one place only. In between, and from place to place, one goes over smoothly into the other.
+
+    Args:
+        judge: the pair at the finer level.
+        old: the map before a pass.
+        new: after it.
+        times: how much finer the level is than the maps.
+    """
+    shape = (judge.before.shape[2], judge.before.shape[3])
+    seen = [judge.moved(finer(flow, times, shape)) for flow in (old, new)]
+    both = seen[0].both * seen[1].both
+    was, is_ = (ncc(judge.before, moved.image, moved.both, JUDGED_PX).mean(1, keepdim=True) for moved in seen)
+    gain = _around((was - is_) * both) / _around(both).clamp_min(1e-3)
+    weight = _around((1 + gain / TOLERATED).clamp(0, 1))
+    rows, columns = old.shape[2] * times - shape[0], old.shape[3] * times - shape[1]
+    weight = avg_pool2d(pad(weight, (0, columns, 0, rows), mode="replicate"), times) if times > 1 else weight
+    return old + weight * (new - old)
+
+
+def _around(image: Tensor) -> Tensor:
+    """Mean of the square around each pixel, of what of it is in the image."""
+    wide = [pad(part, (AROUND_JUDGED_PX // 2,) * 4) for part in (image, torch.ones_like(image))]
+    return box_sum(wide[0], AROUND_JUDGED_PX) / box_sum(wide[1], AROUND_JUDGED_PX)
 
 
 def levels(shape: tuple[int, int], options: NetworkOptions) -> list[int]:

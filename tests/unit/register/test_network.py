@@ -12,7 +12,7 @@ from terrashift.models.linear_deformable import LinearDeformable, LinearDeformab
 from terrashift.ops.random import Random, waves
 from terrashift.ops.warp import warp
 from terrashift.register import network as module
-from terrashift.register.network import NetworkOptions, folded, levels, register_by_network
+from terrashift.register.network import NetworkOptions, folded, levels, phase_start, register_by_network
 
 SMALL = {"encoder": [8, 8, 8, 8], "decoder": [8, 8, 8, 8], "levels": [4, 2, 1]}
 
@@ -74,7 +74,7 @@ def test_no_motion_is_found_where_the_weights_find_none(still):
 
 
 def test_passes_add_up_over_levels_in_pixels_of_the_image(drift):
-    found = register_by_network(ground(100, 130), ground(100, 130, 2), NetworkOptions(weights=drift, largest_px=7))
+    found = register_by_network(ground(100, 130), ground(100, 130, 2), NetworkOptions(weights=drift, largest_px=7, start="none", passes=1))
     x, y = 1 - 0.01, -0.5  # tanh takes a little
     assert found.flow[0].mean().item() == pytest.approx(7 * x, rel=0.01)
     assert found.flow[1].mean().item() == pytest.approx(7 * y, rel=0.01)
@@ -89,6 +89,19 @@ def test_a_start_is_what_the_map_goes_on_from(still, drift):
     assert (found.flow - start)[:, 8:-8, 8:-8].abs().max() < 1e-3
     on = register_by_network(ground(90, 130), ground(90, 130), NetworkOptions(weights=drift, largest_px=1), start)
     assert (on.flow - start)[0, 8:-8, 8:-8].mean().item() == pytest.approx(0.99, abs=0.01)
+
+
+def test_a_clear_shift_of_the_whole_is_the_start(still):
+    """The ground at p is at p + (12.4, -17) in the moving image."""
+    wide = ground(200, 220)
+    flow = torch.zeros(1, 2, 200, 220)
+    flow[:, 0], flow[:, 1] = -12.4, 17.0
+    moving = warp(wide[None, None], flow)[0, 0]
+    found = register_by_network(wide[20:180, 20:200], moving[20:180, 20:200], NetworkOptions(weights=still))
+    assert found.flow.mean((1, 2)).tolist() == pytest.approx([12.4, -17.0], abs=0.15)
+    assert phase_start(wide[None, None], ground(200, 220, 5)[None, None]) is None
+    options = NetworkOptions(weights=still, start="none", passes=1)
+    assert register_by_network(wide, moving, options).flow.abs().max() == 0
 
 
 def test_tiles_leave_no_edges(wild, monkeypatch):
@@ -140,7 +153,7 @@ def test_gaps_are_told_and_the_map_goes_on_across_them(wild):
 
 def test_a_moving_image_of_another_shape_counts_from_the_same_first_pixel(drift):
     whole = ground(120, 140)
-    options = NetworkOptions(weights=drift, largest_px=1)
+    options = NetworkOptions(weights=drift, largest_px=1, start="none", passes=1)
     found = register_by_network(whole[:80, :90], whole, options)
     assert found.flow.shape == (2, 80, 90)
     assert found.both.all() or found.both[1:, :].all()
@@ -174,7 +187,7 @@ def test_fine_tuning_lowers_the_loss_and_keeps_the_packaged_weights_as_they_are(
     flow = torch.zeros(1, 2, 64, 64)
     flow[:, 0] = 1.0
     after = warp(before[None, None], -flow).nan_to_num(0.0)[0, 0]
-    options = NetworkOptions(weights=weights, largest_px=1, fine_tune=8, fine_tune_rate=5e-3)
+    options = NetworkOptions(weights=weights, largest_px=1, start="none", fine_tune=8, fine_tune_rate=5e-3)
     tuned = register_by_network(before, after, options)
     plain = register_by_network(before, after, options.model_copy(update={"fine_tune": 0}))
     assert plain.tuned is None
