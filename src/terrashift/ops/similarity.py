@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import pad
 
 from .box import box_sum
 
@@ -17,8 +17,8 @@ Image = Float[Tensor, "batch bands height width"]
 Weight = Float[Tensor, "batch 1 height width"]
 """With a number everywhere; what stands where `weight` is 0 counts for nothing."""
 
-NCC_PX = 9
-"""Side of the windows that are correlated."""
+NCC_PX = 17
+"""Side of the windows that are correlated: smaller ones agree by chance with a map that is wrong."""
 CENSUS_PX = 5
 FLAT = 0.05
 """Variance that windows of correlation have at least, of images of unit deviation: flat ground tells nothing."""
@@ -38,17 +38,26 @@ def robust(first: Image, second: Image, weight: Weight) -> Image:
     return ((first - second).square() + SOFT).sqrt() - SOFT**0.5
 
 
-def ncc(first: Image, second: Image, weight: Weight, side_px: int = NCC_PX) -> Image:
-    """One less the correlation of the windows around each pixel: 0 where they are alike, 1 where they are not.
+def ncc(first: Image, second: Image, weight: Weight) -> Image:
+    """One less the square of the correlation of the windows around each pixel: 0 where alike, 1 where they are not.
 
-    Blind to brightness and contrast that differ from place to place. Windows that are opposite count as unlike, no
-    more: what turned from dark to bright between two dates must not push the map away.
+    Blind to brightness and contrast that differ from place to place. By its square, windows that agree lead, and those
+    on ground that changed have little say; opposite windows count as unlike, no more: what turned from dark to bright
+    between two dates must not push the map away.
     """
+    return 1 - correlation(first, second, weight).clamp_min(0).square()
+
+
+def correlation(first: Image, second: Image, weight: Weight, side_px: int = NCC_PX) -> Image:
+    """Correlation, -1 to 1, of the windows of `side_px` px around each pixel; flat ones have none."""
     count = _mean(weight, side_px).clamp_min(1e-6)
     mean_a, mean_b = (_mean(image * weight, side_px) / count for image in (first, second))
-    a, b = (_mean(image * image * weight, side_px) / count - mean**2 for image, mean in ((first, mean_a), (second, mean_b)))
+    a, b = (
+        _mean(image * image * weight, side_px) / count - mean**2
+        for image, mean in ((first, mean_a), (second, mean_b))
+    )
     both = _mean(first * second * weight, side_px) / count - mean_a * mean_b
-    return 1 - (both / ((a.clamp_min(0) + FLAT) * (b.clamp_min(0) + FLAT)).sqrt()).clamp_min(0)
+    return both / ((a.clamp_min(0) + FLAT) * (b.clamp_min(0) + FLAT)).sqrt()
 
 
 def census(first: Image, second: Image, weight: Weight) -> Image:
@@ -96,7 +105,4 @@ def unlike(first: Image, second: Image, weight: Weight, kind: Similarity = "ncc"
 
 def _mean(image: Tensor, side: int) -> Tensor:
     """Over the square around each pixel, zeros outside."""
-    reach = side // 2
-    if side > 2 * NCC_PX:  # by doubling, whose cost hardly grows
-        return box_sum(pad(image, (reach,) * 4), side) / side**2
-    return avg_pool2d(avg_pool2d(image, (1, side), 1, (0, reach)), (side, 1), 1, (reach, 0))
+    return box_sum(pad(image, (side // 2,) * 4), side) / side**2

@@ -32,7 +32,7 @@ from ..models.linear_deformable import (
 )
 from ..ops.box import box_sum
 from ..ops.random import Random
-from ..ops.similarity import Similarity, ncc
+from ..ops.similarity import Similarity, correlation
 from ..ops.spectral import refined_correlate
 from .objective import AlignmentOptions, alignment_loss
 
@@ -45,7 +45,7 @@ CAUGHT_PX = 1.75
 """Largest motion, in pixels of the coarsest level, that the network surely catches there."""
 LEAST_SHARE = 0.02
 """Of a tile, that both images must show for it to be looked at."""
-SCORE_TILE_PX, SCORE_HALO_PX = 1024, 8
+SCORE_PX, SCORE_TILE_PX, SCORE_HALO_PX = 9, 1024, 8
 JUDGED_FINER = 4
 """A pass is judged on images so many times finer than its own, or on the finest."""
 JUDGED_PX, AROUND_JUDGED_PX = 25, 49
@@ -201,8 +201,8 @@ def kept(
     shape = (judge.before.shape[2], judge.before.shape[3])
     seen = [judge.moved(finer(flow, times, shape)) for flow in (old, new)]
     both = seen[0].both * seen[1].both
-    was, is_ = (ncc(judge.before, moved.image, moved.both, JUDGED_PX).mean(1, keepdim=True) for moved in seen)
-    gain = _around((was - is_) * both) / _around(both).clamp_min(1e-3)
+    was, is_ = (correlation(judge.before, m.image, m.both, JUDGED_PX).clamp_min(0).mean(1, keepdim=True) for m in seen)
+    gain = _around((is_ - was) * both) / _around(both).clamp_min(1e-3)
     weight = _around((1 + gain / TOLERATED).clamp(0, 1))
     rows, columns = old.shape[2] * times - shape[0], old.shape[3] * times - shape[1]
     weight = avg_pool2d(pad(weight, (0, columns, 0, rows), mode="replicate"), times) if times > 1 else weight
@@ -368,7 +368,7 @@ def _judge(pair: tuple[Tensor, Tensor], flow: Tensor) -> tuple[Bool[Tensor, "h w
         wide = [slice(max(0, c.start - SCORE_HALO_PX), min(n, c.stop + SCORE_HALO_PX)) for c, n in zip(tile.core, (height, width), strict=True)]
         local, origin = _local(images, flow[..., *wide], wide[0], wide[1])
         moved = local.moved(flow[..., *wide] + origin)
-        likeness = torch.where(moved.both > 0, 1 - ncc(local.before, moved.image, moved.both), torch.nan)
+        likeness = torch.where(moved.both > 0, correlation(local.before, moved.image, moved.both, SCORE_PX), torch.nan)
         inner = [slice(c.start - w.start, c.stop - w.start) for c, w in zip(tile.core, wide, strict=True)]
         both[tile.core] = moved.both[0, 0, *inner] > 0
         score[tile.core] = likeness[0, 0, *inner]

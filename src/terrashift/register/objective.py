@@ -21,10 +21,10 @@ class AlignmentOptions:
     """square as published; ncc, census: blind to brightness and contrast; robust: absolute difference."""
     affine: float = 1e-6
     """Published alpha: weight of the mean distance of the affine map from identity."""
-    gradients: float = 0.2
+    gradients: float = 0.4
     """Published beta, 1e-6: weight of the mean distance of the grid's gradients from 1. With so little of it, noise
     that the correlation of small windows likes adds up along rows and columns to some pixels."""
-    shear: float = 0.02
+    shear: float = 0.04
     """Weight of how many pixels a row's deformation differs from the next row's of cells, and a column's (ours): the sums
     of gradients leave that free."""
     parts: Literal["any", "both", "affine", "deformable"] = "any"

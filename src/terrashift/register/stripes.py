@@ -27,8 +27,10 @@ Component = Float[np.ndarray, "rows columns"]
 
 CLIP = 3.0
 """Residuals count as no larger than so many robust deviations."""
-LEAST_IN_LINE = 0.05
+LEAST_IN_LINE = 0.2
 """Share of the longest line's cells that a line needs to have a stripe taken out; shorter ones say too little."""
+NEIGHBOURS = 9
+"""Lines over which the strength of stripes is looked at."""
 SWEEPS = 3
 """Stripes are taken out in turn: each time the smooth field, and the other family, are seen without what was found."""
 CLEAR = 6.0
@@ -131,13 +133,47 @@ def line_stripes(component: Component, angle_deg: float, options: StripeOptions)
     number = np.rint(across).astype(int)
     first = number.min()
     known = np.isfinite(rest)
-    lines = number[known] - first
+    lines, values, limit = number[known] - first, rest[known], CLIP * _deviation(rest)
     count = int(number.max() - first) + 1
     sizes = np.bincount(lines, minlength=count)
-    medians = _middles(rest[known], lines, count, CLIP * _deviation(rest))
-    medians[sizes < max(8, LEAST_IN_LINE * sizes.max(initial=0))] = 0.0
-    medians -= _smooth_line(medians, sizes, options.longest_cells)
-    return np.interp(across, np.arange(count) + first, medians)
+    middles = _middles(values, lines, count, limit)
+    along = _along(*np.meshgrid(*(np.arange(n) for n in component.shape[::-1])), angle_deg)[known]
+    kept = sizes >= max(8, LEAST_IN_LINE * sizes.max(initial=0))
+    middles = np.where(kept, middles * _trust(middles, (values, lines, along), kept, limit), 0.0)
+    middles -= _smooth_line(middles, sizes, options.longest_cells)
+    return np.interp(across, np.arange(count) + first, middles)
+
+
+def _trust(
+    middles: np.ndarray, cells: tuple[np.ndarray, np.ndarray, np.ndarray], kept: np.ndarray, limit: float
+) -> Float[np.ndarray, " lines"]:
+    """Share of each line's middle that is stripe rather than chance (Wiener), judged by how its two halves differ.
+
+    Lines of noise would otherwise be taken for stripes, and leave stripes of their own behind.
+
+    Args:
+        middles: of each line.
+        cells: value, line, and place along it of every cell.
+        kept: lines that are long enough.
+        limit: of `_middles`.
+    """
+    values, lines, along = cells
+    late = along > np.median(along)
+    halves, sizes = [], []
+    for half in (late, ~late):
+        halves.append(_middles(values[half], lines[half], len(middles), limit))
+        sizes.append(np.bincount(lines[half], minlength=len(middles)))
+    total = np.maximum(sizes[0] + sizes[1], 1)
+    both = kept & (np.minimum(*sizes) >= 4)
+    if not both.any():
+        return np.ones(len(middles))
+    # of one cell, neighbours that agree because their windows overlap counted in; 0.455: median of chi-squared
+    variance = float(np.median(((halves[0] - halves[1]) ** 2 * sizes[0] * sizes[1] / total)[both])) / 0.455
+    power = ndimage.uniform_filter1d(np.where(kept, middles, 0.0) ** 2, NEIGHBOURS) / np.maximum(
+        ndimage.uniform_filter1d(kept.astype(float), NEIGHBOURS), 1e-9
+    )
+    chance = variance / total
+    return np.clip(1 - chance / np.maximum(power, 1e-30), 0, 1)
 
 
 def wedge_stripes(component: Component, angle_deg: float, options: StripeOptions) -> Component:

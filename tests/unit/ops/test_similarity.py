@@ -21,7 +21,7 @@ def test_an_image_is_like_itself_and_unlike_another(kind):
     image = images()
     same, other = unlike(image, image, ONES, kind), unlike(image, images(1), ONES, kind)
     assert same.shape == (2,)
-    assert (same < 0.06).all()  # the variance that flat ground is given
+    assert (same < 0.12).all()  # the variance that flat ground is given
     assert (other > 5 * same + 0.3).all()
 
 

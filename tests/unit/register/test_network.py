@@ -73,7 +73,13 @@ def test_no_motion_is_found_where_the_weights_find_none(still):
     assert found.folded == 0
 
 
-def test_passes_add_up_over_levels_in_pixels_of_the_image(drift):
+@pytest.fixture
+def trusting(monkeypatch):
+    """Every pass is kept, whether it brings the images closer or not."""
+    monkeypatch.setattr(module, "kept", lambda judge, old, new, times: new)
+
+
+def test_passes_add_up_over_levels_in_pixels_of_the_image(drift, trusting):
     found = register_by_network(ground(100, 130), ground(100, 130, 2), NetworkOptions(weights=drift, largest_px=7, start="none", passes=1))
     x, y = 1 - 0.01, -0.5  # tanh takes a little
     assert found.flow[0].mean().item() == pytest.approx(7 * x, rel=0.01)
@@ -81,13 +87,15 @@ def test_passes_add_up_over_levels_in_pixels_of_the_image(drift):
     assert found.flow.std(dim=(1, 2)).max() < 1e-2
 
 
-def test_a_start_is_what_the_map_goes_on_from(still, drift):
+def test_a_start_is_what_the_map_goes_on_from(still, drift, trusting):
     start = torch.zeros(2, 90, 130)
     start[0] = 3.0
     start[1] = torch.arange(130.0) / 20
     found = register_by_network(ground(90, 130), ground(90, 130), NetworkOptions(weights=still), start)
     assert (found.flow - start)[:, 8:-8, 8:-8].abs().max() < 1e-3
-    on = register_by_network(ground(90, 130), ground(90, 130), NetworkOptions(weights=drift, largest_px=1), start)
+    on = register_by_network(
+        ground(90, 130), ground(90, 130), NetworkOptions(weights=drift, largest_px=1, passes=1), start
+    )
     assert (on.flow - start)[0, 8:-8, 8:-8].mean().item() == pytest.approx(0.99, abs=0.01)
 
 
@@ -102,6 +110,24 @@ def test_a_clear_shift_of_the_whole_is_the_start(still):
     assert phase_start(wide[None, None], ground(200, 220, 5)[None, None]) is None
     options = NetworkOptions(weights=still, start="none", passes=1)
     assert register_by_network(wide, moving, options).flow.abs().max() == 0
+
+
+def test_a_new_map_is_kept_where_it_brings_the_images_closer():
+    """The ground of the right half is 3 px to the right in the other image, that of the left half is not."""
+    image = ground(120, 200)
+    other = image.clone()
+    other[:, 100:] = image.roll(3, 1)[:, 100:]
+    pair = level(image[None, None], other[None, None], 1)
+    old, new = torch.zeros(1, 2, 60, 100), torch.zeros(1, 2, 60, 100)
+    new[:, 0] = 1.5  # half as many pixels of the coarser level
+    found = module.kept(pair, old, new, 2)
+    assert found[0, 0, 10:-10, 80:90].min() > 1.4
+    assert found[0, 0, 10:-10, 10:20].abs().max() < 0.1
+    back = module.kept(pair, new, old, 2)
+    assert back[0, 0, 10:-10, 80:90].min() > 1.4
+    assert found.diff(dim=3).abs().max() < 0.3
+    nothing = level(image[None, None], torch.full_like(other, torch.nan)[None, None], 1)
+    assert module.kept(nothing, old, new, 2).isfinite().all()
 
 
 def test_tiles_leave_no_edges(wild, monkeypatch):
