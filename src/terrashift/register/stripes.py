@@ -29,6 +29,8 @@ CLIP = 3.0
 """Residuals count as no larger than so many robust deviations."""
 LEAST_IN_LINE = 0.2
 """Share of the longest line's cells that a line needs to have a stripe taken out; shorter ones say too little."""
+BLOCK_CELLS = 16
+"""Along a line, longer than neighbours agree because their windows overlap."""
 NEIGHBOURS = 9
 """Lines over which the strength of stripes is looked at."""
 SWEEPS = 3
@@ -147,7 +149,8 @@ def line_stripes(component: Component, angle_deg: float, options: StripeOptions)
 def _trust(
     middles: np.ndarray, cells: tuple[np.ndarray, np.ndarray, np.ndarray], kept: np.ndarray, limit: float
 ) -> Float[np.ndarray, " lines"]:
-    """Share of each line's middle that is stripe rather than chance (Wiener), judged by how its two halves differ.
+    """Share of each line's middle that is stripe rather than chance (Wiener), judged by how its two halves, every other
+    block of it, differ.
 
     Lines of noise would otherwise be taken for stripes, and leave stripes of their own behind.
 
@@ -158,7 +161,7 @@ def _trust(
         limit: of `_middles`.
     """
     values, lines, along = cells
-    late = along > np.median(along)
+    late = np.floor(along / BLOCK_CELLS) % 2 == 1
     halves, sizes = [], []
     for half in (late, ~late):
         halves.append(_middles(values[half], lines[half], len(middles), limit))
