@@ -55,7 +55,7 @@ def test_detrend_writes_the_field_what_it_removed_and_its_numbers(folder, capsys
 
 
 def test_destripe_writes_the_field_and_the_stripes(folder, capsys):
-    row, column = places(H, W)
+    _, column = places(H, W)
     stripes = 0.3 * np.sign(np.sin(2 * np.pi * (column + 0.5) / 12))
     plain = np.random.default_rng(0).normal(0, 0.1, (H, W))
     save("striped.tif", plain + stripes, plain)

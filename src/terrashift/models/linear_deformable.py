@@ -6,8 +6,8 @@ features together into four plain ones, and two heads: an affine map, and spatia
 between 0 and 2, which are summed up along rows and columns. The deformation is applied first, then the affine map.
 
 As published: `LinearDeformableOptions.published()`. Ours, by default: coarse to fine with the same weights at every
-level, `moving` resampled along the map so far; cells of 4 px; among the inputs the entries of the least-squares flow, of
-the images and of how steep they are, which stays when fields turn from dark to bright between two dates; the affine map
+level, `moving` resampled along the map so far; cells of 4 px; among the inputs the entries of the least-squares flow,
+of the images and of how steep they are, which stays when fields turn from dark to bright between dates; the affine map
 as a weighted fit to local motions; gradients that are means over some cells; the constant of the sums is the affine
 map's shift; masks.
 """
@@ -186,6 +186,7 @@ class LinearDeformable(nn.Module):
                 else:
                     flow = finer(flow, known // px, shape)
                 known = px
+            assert flow is not None  # from the first level on
             found = self.step(pair, flow, parts)
             passes.append(found._replace(px=px))
             flow = found.flow.detach()
@@ -276,7 +277,9 @@ class LinearDeformable(nn.Module):
             return total.reshape(-1, 2, 3) * (max(shape) / 2)
         motion = REACH_PX * torch.tanh(told[:, :2] / REACH_PX)
         weight = share * torch.exp(3 * torch.tanh(told[:, 2:] / 3))
-        return weighted_fit(motion, weight, cell_places(tuple(told.shape[-2:]), self.options.cell_px, shape, told.device))
+        return weighted_fit(
+            motion, weight, cell_places(tuple(told.shape[-2:]), self.options.cell_px, shape, told.device)
+        )
 
 
 def level(

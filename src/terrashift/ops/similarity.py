@@ -53,8 +53,7 @@ def correlation(first: Image, second: Image, weight: Weight, side_px: int = NCC_
     count = _mean(weight, side_px).clamp_min(1e-6)
     mean_a, mean_b = (_mean(image * weight, side_px) / count for image in (first, second))
     a, b = (
-        _mean(image * image * weight, side_px) / count - mean**2
-        for image, mean in ((first, mean_a), (second, mean_b))
+        _mean(image * image * weight, side_px) / count - mean**2 for image, mean in ((first, mean_a), (second, mean_b))
     )
     both = _mean(first * second * weight, side_px) / count - mean_a * mean_b
     return both / ((a.clamp_min(0) + FLAT) * (b.clamp_min(0) + FLAT)).sqrt()

@@ -70,9 +70,12 @@ class NetworkOptions(BaseModel, frozen=True, extra="forbid"):
         default="both", description="Maps to look for: an affine one, a deformation, or one after the other."
     )
     start: Literal["phase", "none"] = Field(
-        default="phase", description="Begin with the shift of the whole images by phase correlation, where that is clear."
+        default="phase",
+        description="Begin with the shift of the whole images by phase correlation, where that is clear.",
     )
-    largest_px: float = Field(default=14.0, gt=0, description="Largest offset that is looked for beyond that start, pixels.")
+    largest_px: float = Field(
+        default=14.0, gt=0, description="Largest offset that is looked for beyond that start, pixels."
+    )
     passes: int = Field(default=2, ge=1, description="Times that each level is gone over.")
     finest_px: Literal[1, 2, 4, 8] = Field(
         default=1, description="Stop at images that are so many times coarser: 2 is four times quicker."
@@ -105,7 +108,7 @@ class DenseMap(NamedTuple):
 def register_by_network(
     reference: Float[Tensor, "height width"],
     moving: Float[Tensor, "rows columns"],
-    options: NetworkOptions = NetworkOptions(),
+    options: NetworkOptions | None = None,
     start: Float[Tensor, "2 height width"] | None = None,
 ) -> DenseMap:
     """Find where every pixel of `reference` lies in `moving`.
@@ -113,12 +116,13 @@ def register_by_network(
     Args:
         reference: NaN without data; of any brightness and contrast.
         moving: likewise, on pixels of the same size; it may be of another shape, its first pixel is that of the other.
-        options: which maps, and how.
+        options: which maps, and how; the defaults unless told.
         start: a first idea of the flow, such as that of a global registration; only what is left is looked for.
 
     Raises:
         InputError: images without data or too small, or weights of another network.
     """
+    options = options or NetworkOptions()
     for name, image in (("reference", reference), ("moving", moving)):
         if min(image.shape) < LEAST_SIDE_PX:
             raise InputError(f"the {name} image is only {tuple(image.shape)} px: give {LEAST_SIDE_PX} px or more.")
@@ -189,8 +193,8 @@ def kept(
 ) -> Float[Tensor, "1 2 height width"]:
     """The new map where it brings the images closer than the old one, the old one where it drives them apart.
 
-    The images are compared by correlation of wide windows at a finer level, where two dates that differ much still agree
-    in one place only. In between, and from place to place, one goes over smoothly into the other.
+    The images are compared by correlation of wide windows at a finer level, where two dates that differ much
+    still agree in one place only. In between, and from place to place, one goes over smoothly into the other.
 
     Args:
         judge: the pair at the finer level.
@@ -296,7 +300,9 @@ def _windows(height: int, width: int) -> Iterator[tuple[slice, slice]]:
     for length in (height, width):
         count = max(1, math.ceil((length - OVERLAP_PX) / (TILE_PX - OVERLAP_PX)))
         side = min(length, TILE_PX)
-        spans.append([slice(s, s + side) for s in (round(k * (length - side) / max(1, count - 1)) for k in range(count))])
+        spans.append(
+            [slice(s, s + side) for s in (round(k * (length - side) / max(1, count - 1)) for k in range(count))]
+        )
     for rows in spans[0]:
         for columns in spans[1]:
             yield rows, columns
@@ -365,7 +371,10 @@ def _judge(pair: tuple[Tensor, Tensor], flow: Tensor) -> tuple[Bool[Tensor, "h w
     score = torch.full((height, width), torch.nan, device=flow.device)
     images = level(*pair, 1, 1)
     for tile in plan_tiles((height, width), SCORE_TILE_PX):
-        wide = [slice(max(0, c.start - SCORE_HALO_PX), min(n, c.stop + SCORE_HALO_PX)) for c, n in zip(tile.core, (height, width), strict=True)]
+        wide = [
+            slice(max(0, c.start - SCORE_HALO_PX), min(n, c.stop + SCORE_HALO_PX))
+            for c, n in zip(tile.core, (height, width), strict=True)
+        ]
         local, origin = _local(images, flow[..., *wide], wide[0], wide[1])
         moved = local.moved(flow[..., *wide] + origin)
         likeness = torch.where(moved.both > 0, correlation(local.before, moved.image, moved.both, SCORE_PX), torch.nan)

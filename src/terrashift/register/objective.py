@@ -25,8 +25,8 @@ class AlignmentOptions:
     """Published beta, 1e-6: weight of the mean distance of the grid's gradients from 1. With so little of it, noise
     that the correlation of small windows likes adds up along rows and columns to some pixels."""
     shear: float = 0.04
-    """Weight of how many pixels a row's deformation differs from the next row's of cells, and a column's (ours): the sums
-    of gradients leave that free."""
+    """Weight of how many pixels the deformation of a row of cells differs from the next one's, and of a column (ours):
+    the sums of gradients leave that free."""
     parts: Literal["any", "both", "affine", "deformable"] = "any"
     """any: half of the pairs with both parts, a quarter with the affine map only, a quarter with the deformation."""
     gaps: float = 0.0

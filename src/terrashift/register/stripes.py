@@ -52,7 +52,7 @@ class StripeOptions(BaseModel, frozen=True, extra="forbid"):
     )
     method: Literal["median", "wedge", "both"] = Field(
         default="median",
-        description="median: of each line, for stripes from edge to edge; wedge: of the spectrum, for shorter ones too.",
+        description="median: of each line, for stripes from edge to edge; wedge: of the spectrum, for shorter too.",
     )
     longest_cells: int = Field(
         default=64, ge=8, description="Longest wavelength across the stripes that is taken out, cells of the field."
@@ -77,20 +77,19 @@ class Destriped:
         return {"track_deg": self.angle_deg, "removed_rms": dict(zip(("east", "north"), self.removed_rms, strict=True))}
 
 
-def destripe(
-    displacement: DisplacementField, angle_deg: float, options: StripeOptions = StripeOptions()
-) -> Destriped:
+def destripe(displacement: DisplacementField, angle_deg: float, options: StripeOptions | None = None) -> Destriped:
     """Take stripes out of both components of a field.
 
     Args:
         displacement: cells without a value stay without one.
         angle_deg: of the track in the field: from up the image to the right, degrees; see `found_angle`.
-        options: which stripes.
+        options: which stripes; the defaults unless told.
 
     Raises:
         InputError: no cell has a value.
         OptionError: waves longer than the field.
     """
+    options = options or StripeOptions()
     if 2 * options.longest_cells > max(displacement.grid.shape):
         raise OptionError(
             f"--longest-cells {options.longest_cells} is more than half of a field of {displacement.grid.shape}: give "
@@ -139,7 +138,8 @@ def line_stripes(component: Component, angle_deg: float, options: StripeOptions)
     count = int(number.max() - first) + 1
     sizes = np.bincount(lines, minlength=count)
     middles = _middles(values, lines, count, limit)
-    along = _along(*np.meshgrid(*(np.arange(n) for n in component.shape[::-1])), angle_deg)[known]
+    column, row = _places(component.shape)
+    along = _along(column, row, angle_deg)[known]
     kept = sizes >= max(8, LEAST_IN_LINE * sizes.max(initial=0))
     middles = np.where(kept, middles * _trust(middles, (values, lines, along), kept, limit), 0.0)
     middles -= _smooth_line(middles, sizes, options.longest_cells)
@@ -241,8 +241,8 @@ def found_angle(
     clear = contrast(best)
     if clear < CLEAR:
         raise InputError(
-            f"no direction of the field is striped (contrast {clear:.1f}, {CLEAR:g} would be clear): there is nothing to "
-            "take out; or give --direction in degrees, from up the image to the right."
+            f"no direction of the field is striped (contrast {clear:.1f}, {CLEAR:g} would be clear): there is nothing "
+            "to take out; or give --direction in degrees, from up the image to the right."
         )
     return Direction(float((best + 90) % 180 - 90), clear)
 
@@ -257,8 +257,10 @@ def residual(component: Component, longest_cells: int) -> Component:
     if not np.isfinite(knots).any():
         return component.copy()
     missing = ~np.isfinite(knots)
-    nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
-    knots = np.pad(knots[tuple(nearest)], 1, mode="reflect", reflect_type="odd")  # goes on straight at the border
+    nearest = np.asarray(ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True))
+    knots = np.pad(
+        knots[nearest[0], nearest[1]], 1, mode="reflect", reflect_type="odd"
+    )  # goes on straight at the border
     places = []
     for n, edge in zip(component.shape, edges, strict=True):
         middles = (edge[:-1] + edge[1:]) / 2
@@ -310,6 +312,11 @@ def _across(shape: tuple[int, ...], angle_deg: float) -> Float[np.ndarray, "rows
     row, column = np.arange(shape[0])[:, None], np.arange(shape[1])[None, :]
     angle = math.radians(angle_deg)
     return column * math.cos(angle) + row * math.sin(angle)
+
+
+def _places(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Column and row of every cell, ready to meet `rows columns`."""
+    return np.arange(shape[1])[None, :], np.arange(shape[0])[:, None]
 
 
 def _along(right: np.ndarray, down: np.ndarray, angle_deg: float) -> np.ndarray:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from ..core.grid import Grid
 
@@ -38,7 +39,7 @@ def distance(lines: Sequence[Line], grid: Grid, every: int = 1) -> Float[np.ndar
     points = np.concatenate([_dense(_to_cells(line, grid)) for line in lines])
     row, column = np.meshgrid(*(np.arange(0, n, every) + 0.5 for n in grid.shape), indexing="ij")
     cells = np.stack([column.ravel(), row.ravel()], 1)
-    found, _ = cKDTree(points @ linear.T).query(cells @ linear.T)
+    found, _ = KDTree(points @ linear.T).query(cells @ linear.T)
     return found.reshape(row.shape)
 
 
@@ -48,7 +49,8 @@ def sides(far: Bool[np.ndarray, "rows columns"]) -> Sides:
     >>> sides(np.array([[True, False, True]] * 2)).count
     2
     """
-    number, count = ndimage.label(far)
+    number = np.zeros(far.shape, np.int32)
+    count = int(ndimage.label(far, output=number))  # pyright: ignore[reportArgumentType] with an output, the count
     sizes = np.bincount(number.ravel(), minlength=count + 1)
     kept = [k for k in range(1, count + 1) if sizes[k] >= LEAST_SHARE * far.size]
     table = np.zeros(count + 1, int)
@@ -65,7 +67,7 @@ def _to_cells(line: Line, grid: Grid) -> Line:
 def _dense(line: Line) -> Line:
     """Points along a line, no farther apart than a part of a cell."""
     parts = []
-    for start, end in zip(line[:-1], line[1:], strict=True):
+    for start, end in pairwise(line):
         count = max(2, int(np.ceil(POINTS_PER_CELL * np.abs(end - start).max())) + 1)
         parts.append(start + np.linspace(0, 1, count)[:, None] * (end - start))
     return np.concatenate(parts)

@@ -88,7 +88,7 @@ class Detrended:
 
 def detrend(
     displacement: DisplacementField,
-    options: TrendOptions = TrendOptions(),
+    options: TrendOptions | None = None,
     stable: Bool[np.ndarray, "rows columns"] | None = None,
     traces: Sequence[Line] = (),
 ) -> Detrended:
@@ -96,13 +96,14 @@ def detrend(
 
     Args:
         displacement: cells without a value stay without one.
-        options: which polynomial.
+        options: which polynomial; a plane unless told.
         stable: cells that may be fitted to; all unless told.
         traces: lines of faults, (x, y) in the CRS of the field's grid.
 
     Raises:
         InputError: too few cells to fit to, or all of them on a line.
     """
+    options = options or TrendOptions()
     grid = displacement.grid
     every = max(1, int(np.ceil(np.sqrt(grid.height * grid.width / MOST_CELLS))))
     thin = (slice(None, None, every), slice(None, None, every))
@@ -147,9 +148,7 @@ def terms(degree: int) -> list[tuple[str, int, int]]:
     return [(name("x", i) + name("y", j) or "1", i, j) for i, j in powers]
 
 
-def _cut(
-    traces: Sequence[Line], grid: Grid, every: int, options: TrendOptions
-) -> tuple[Sides | None, tuple[str, ...]]:
+def _cut(traces: Sequence[Line], grid: Grid, every: int, options: TrendOptions) -> tuple[Sides | None, tuple[str, ...]]:
     """Sides of the traces on the thinned lattice, cells too near to them on none."""
     if not traces:
         return None, ()
@@ -188,9 +187,9 @@ def _fit(
     shares = [float((side == k).mean()) for k in others]
     coefficients[0] += float(np.dot(steps, shares))
     across, down = x[None, :], y[:, None]
-    surface = sum(
-        c * across**i * down**j for c, (_, i, j) in zip(coefficients, named, strict=True)
-    ) + np.zeros(grid.shape)
+    surface = sum(c * across**i * down**j for c, (_, i, j) in zip(coefficients, named, strict=True)) + np.zeros(
+        grid.shape
+    )
     known = {name: float(c) for c, (name, _, _) in zip(coefficients, named, strict=True)}
     kept = weight > 0
     return Trend(surface, known, tuple(map(float, steps)), scale, int(kept.sum()), int((~kept).sum()))

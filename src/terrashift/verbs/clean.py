@@ -16,8 +16,8 @@ DETREND = """Take a ramp out of a displacement field: a polynomial of degree 0 t
 Give the fault's trace wherever there is one: each side of it then has a constant of its own in the fit, which stays in
 the field, so that the ramp cannot swallow the fault's offset. Writes the corrected field, what was removed
 (NAME.removed.tif), pictures of both (.png), and the numbers (.json)."""
-DESTRIPE = """Take stripes out of a displacement field: those along the satellite's track (its detectors) and those across
-it (its jitter).
+DESTRIPE = """Take stripes out of a displacement field: those along the satellite's track (its detectors) and those
+across it (its jitter).
 
 Writes the corrected field, what was removed (NAME.removed.tif), pictures of both (.png), and the numbers (.json)."""
 WEDGE = {"longest_cells": "--longest"}
@@ -66,8 +66,8 @@ def destripe(words: Sequence[str]) -> int:
             "direction",
             str,
             "auto",
-            "Of the satellite's track: degrees from up the image to the right; metadata: from the images' names; found: "
-            "where the field is striped most; auto: metadata where they tell it, else found.",
+            "Of the satellite's track: degrees from up the image to the right; metadata: from the images' names; "
+            "found: where the field is striped most; auto: metadata where they tell it, else found.",
         ),
         *settings(StripeOptions, WEDGE),
     ]
@@ -117,14 +117,15 @@ class _Files:
         from ..plot.maps import quicklook
 
         made_by = {**result.corrected.made_by, "CLEANED_FROM": self.source.name, "CLEANED_BY": dict(numbers)}
+        method = f"removed by {next(iter(numbers))}; {made_by.get('METHOD', 'unknown')}"  # heads the picture
+        corrected = replace(result.corrected, made_by=made_by)
+        removed = replace(result.removed, made_by={**made_by, "METHOD": method})
+        atomic_write_text(self.numbers, json.dumps(numbers, indent=2) + "\n")
         for field, path, picture in zip(
-            (result.removed, result.corrected), (self.removed, self.target), self.pictures[::-1], strict=True
+            (removed, corrected), (self.removed, self.target), self.pictures[::-1], strict=True
         ):
-            field = replace(field, made_by=made_by)
-            if path == self.target:
-                atomic_write_text(self.numbers, json.dumps(numbers, indent=2) + "\n")
             quicklook(field, picture)
-            write_field(path, field.grid, blocks_of(field), to_tags(made_by), self.overwrite)
+            write_field(path, field.grid, blocks_of(field), to_tags(field.made_by), self.overwrite)
 
 
 def _files() -> list[Argument]:

@@ -30,10 +30,9 @@ def train(words: Sequence[str]) -> int:
 
     import torch
 
-    from ..train.loop import Progress
+    from ..train.loop import Progress, Told
     from ..train.loop import train as run
     from ..train.recipe import load_recipe
-    from ..train.validate import Score
     from ..train.workers import Workers, run_together
 
     device = found.device if found.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
@@ -44,8 +43,8 @@ def train(words: Sequence[str]) -> int:
     if found.threads:
         torch.set_num_threads(found.threads)
 
-    def show(what: Progress | list[Score]) -> None:
-        for line in _lines(what) if isinstance(what, list) else [_line(what)]:
+    def show(what: Told) -> None:
+        for line in [_line(what)] if isinstance(what, Progress) else _lines(what):
             tell(line)
 
     folder, recipe = Path(found.output), load_recipe(found.recipe)
@@ -78,7 +77,6 @@ def _line(progress: object) -> str:
         f"step {step} of {steps}: loss {loss:.3f}, error {error_px:.3f} px (no motion {still_px:.3f}), "
         f"{seconds / 60:.1f} min, about {left / 60:.0f} min left"
     )
-
 
 
 def _lines(scores: list) -> list[str]:

@@ -21,9 +21,7 @@ from terrashift.models.linear_deformable import (
     weighted_fit,
 )
 
-SMALL = LinearDeformableOptions(
-    encoder=(8, 8, 8, 8), decoder=(8, 8, 8, 8), levels=(2, 1)
-)
+SMALL = LinearDeformableOptions(encoder=(8, 8, 8, 8), decoder=(8, 8, 8, 8), levels=(2, 1))
 PLAIN = LinearDeformableOptions((4, 4, 4, 4), (1, 2, 3, 5), (4, 4, 4, 4), 1, "images", "pool", 1, True, (1,))
 
 

@@ -14,7 +14,10 @@ S2 = "S2A_MSIL1C_20200101T101234_N0208_R022_T31TCF_20200101T121234.SAFE"
 LANDSAT = "LC08_L1TP_198031_20200101_20200113_02_T1_B8.TIF"
 
 
-def field_at(before, after, transform=Affine(10, 0, 499_000, 0, -10, 4_982_000), crs="EPSG:32631"):
+NORTH_UP = Affine(10, 0, 499_000, 0, -10, 4_982_000)
+
+
+def field_at(before, after, transform=NORTH_UP, crs="EPSG:32631"):
     plain = np.zeros((200, 200))
     grid = Grid(200, 200, transform, crs)
     return dataclasses.replace(field_of(plain, plain), grid=grid, made_by={"BEFORE": before, "AFTER": after})
