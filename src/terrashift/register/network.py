@@ -50,8 +50,8 @@ JUDGED_FINER = 4
 """A pass is judged on images so many times finer than its own, or on the finest."""
 JUDGED_PX, AROUND_JUDGED_PX = 25, 49
 """Windows that are correlated for that, and over which their correlation is averaged."""
-TOLERATED = 0.02
-"""Loss of correlation at which nothing of a new map is kept."""
+TOLERATED, DEMANDED = 0.02, 0.01
+"""Loss of correlation at which nothing of a new affine map is kept, and gain at which all of a new deformation is."""
 PHASE_PX = 512
 """Largest side of the images whose phase is taken."""
 CLEAR = 10.0
@@ -76,7 +76,7 @@ class NetworkOptions(BaseModel, frozen=True, extra="forbid"):
     largest_px: float = Field(
         default=14.0, gt=0, description="Largest offset that is looked for beyond that start, pixels."
     )
-    passes: int = Field(default=2, ge=1, description="Times that each level is gone over.")
+    passes: int = Field(default=1, ge=1, description="Times that each level is gone over.")
     finest_px: Literal[1, 2, 4, 8] = Field(
         default=1, description="Stop at images that are so many times coarser: 2 is four times quicker."
     )
@@ -166,9 +166,12 @@ def dense_flow(
     options: NetworkOptions,
     start: Float[Tensor, "2 height width"] | None = None,
 ) -> Float[Tensor, "1 2 height width"]:
-    """The map from coarse to fine, by tiles."""
+    """The map from coarse to fine, by tiles.
+
+    For both parts each level is gone over by the affine map alone, and then by both: what is affine is found more firmly
+    by itself, and a deformation must show that it is worth it.
+    """
     shape = (pair[0].shape[2], pair[0].shape[3])
-    parts = pair[0].new_tensor([PARTS[options.parts]])
     flow, known = None, 0
     for px in levels(shape, options):
         images = level(*pair, px, net.bands)
@@ -180,7 +183,9 @@ def dense_flow(
         finer_px = max(px // JUDGED_FINER, options.finest_px)
         judge = images if finer_px == px else level(*pair, finer_px, net.bands)
         for _ in range(options.passes):
-            flow = kept(judge, flow, _one_level(net, images, flow, parts), px // finer_px)
+            for name in (options.parts,) if options.parts != "both" else ("affine", "both"):
+                new = _one_level(net, images, flow, pair[0].new_tensor([PARTS[name]]))
+                flow = kept(judge, flow, new, px // finer_px, DEMANDED if name == "both" else -TOLERATED)
         known = px
         if options.parts == "affine":
             flow = _one_affine(images, flow)
@@ -189,25 +194,35 @@ def dense_flow(
 
 
 def kept(
-    judge: Level, old: Float[Tensor, "1 2 height width"], new: Float[Tensor, "1 2 height width"], times: int
+    judge: Level,
+    old: Float[Tensor, "1 2 height width"],
+    new: Float[Tensor, "1 2 height width"],
+    times: int,
+    gain: float = 0.0,
 ) -> Float[Tensor, "1 2 height width"]:
     """The new map where it brings the images closer than the old one, the old one where it drives them apart.
 
     The images are compared by correlation of wide windows at a finer level, where two dates that differ much
-    still agree in one place only. In between, and from place to place, one goes over smoothly into the other.
+    still agree in one place only. From place to place one goes over smoothly into the other.
 
     Args:
         judge: the pair at the finer level.
         old: the map before a pass.
         new: after it.
         times: how much finer the level is than the maps.
+        gain: of correlation at which all of the new map is kept, and nothing without any; below 0, the loss at which
+            nothing is kept, and all without any.
     """
     shape = (judge.before.shape[2], judge.before.shape[3])
     seen = [judge.moved(finer(flow, times, shape)) for flow in (old, new)]
     both = seen[0].both * seen[1].both
-    was, is_ = (correlation(judge.before, m.image, m.both, JUDGED_PX).clamp_min(0).mean(1, keepdim=True) for m in seen)
-    gain = _around((is_ - was) * both) / _around(both).clamp_min(1e-3)
-    weight = _around((1 + gain / TOLERATED).clamp(0, 1))
+    was, now = (
+        correlation(judge.before, moved.image, moved.both, JUDGED_PX).clamp_min(0).mean(1, keepdim=True)
+        for moved in seen
+    )
+    better = _around((now - was) * both) / _around(both).clamp_min(1e-3)
+    weight = better / max(gain, 1e-6) if gain >= 0 else 1 - better / gain
+    weight = _around(weight.clamp(0, 1))
     rows, columns = old.shape[2] * times - shape[0], old.shape[3] * times - shape[1]
     weight = avg_pool2d(pad(weight, (0, columns, 0, rows), mode="replicate"), times) if times > 1 else weight
     return old + weight * (new - old)

@@ -163,9 +163,10 @@ def _trust(
     values, lines, along = cells
     late = np.floor(along / BLOCK_CELLS) % 2 == 1
     halves, sizes = [], []
+    rest = np.clip(values - middles[lines], -limit, limit)
     for half in (late, ~late):
-        halves.append(_middles(values[half], lines[half], len(middles), limit))
         sizes.append(np.bincount(lines[half], minlength=len(middles)))
+        halves.append(np.bincount(lines[half], rest[half], len(middles)) / np.maximum(sizes[-1], 1))
     total = np.maximum(sizes[0] + sizes[1], 1)
     both = kept & (np.minimum(*sizes) >= 4)
     if not both.any():
@@ -327,15 +328,17 @@ def _along(right: np.ndarray, down: np.ndarray, angle_deg: float) -> np.ndarray:
 
 def _medians(values: np.ndarray, groups: np.ndarray, count: int) -> Float[np.ndarray, " count"]:
     """Median of each group; 0 of empty ones."""
-    order = np.lexsort((values, groups))
+    # one sort of plain numbers: the group before the point, the value behind it
+    largest = max(float(np.abs(values).max(initial=0.0)), 1e-30)
+    ordered = np.sort(groups + (values / largest + 1) * 0.4999)
     sizes = np.bincount(groups, minlength=count)
     ends = np.cumsum(sizes)
     starts = ends - sizes
     some = sizes > 0
     low, high = starts + (sizes - 1) // 2, starts + sizes // 2
     result = np.zeros(count)
-    ordered = values[order]
-    result[some] = (ordered[low[some]] + ordered[high[some]]) / 2
+    behind = (ordered[low[some]] + ordered[high[some]]) / 2 - np.nonzero(some)[0]
+    result[some] = (behind / 0.4999 - 1) * largest
     return result
 
 

@@ -76,12 +76,12 @@ def test_no_motion_is_found_where_the_weights_find_none(still):
 @pytest.fixture
 def trusting(monkeypatch):
     """Every pass is kept, whether it brings the images closer or not."""
-    monkeypatch.setattr(module, "kept", lambda judge, old, new, times: new)
+    monkeypatch.setattr(module, "kept", lambda judge, old, new, times, gain: new)
 
 
 def test_passes_add_up_over_levels_in_pixels_of_the_image(drift, trusting):
     found = register_by_network(
-        ground(100, 130), ground(100, 130, 2), NetworkOptions(weights=drift, largest_px=7, start="none", passes=1)
+        ground(100, 130), ground(100, 130, 2), NetworkOptions(weights=drift, parts="deformable", largest_px=7, start="none")
     )
     x, y = 1 - 0.01, -0.5  # tanh takes a little
     assert found.flow[0].mean().item() == pytest.approx(7 * x, rel=0.01)
@@ -96,7 +96,7 @@ def test_a_start_is_what_the_map_goes_on_from(still, drift, trusting):
     found = register_by_network(ground(90, 130), ground(90, 130), NetworkOptions(weights=still), start)
     assert (found.flow - start)[:, 8:-8, 8:-8].abs().max() < 1e-3
     on = register_by_network(
-        ground(90, 130), ground(90, 130), NetworkOptions(weights=drift, largest_px=1, passes=1), start
+        ground(90, 130), ground(90, 130), NetworkOptions(weights=drift, parts="deformable", largest_px=1), start
     )
     assert (on.flow - start)[0, 8:-8, 8:-8].mean().item() == pytest.approx(0.99, abs=0.01)
 
@@ -122,10 +122,10 @@ def test_a_new_map_is_kept_where_it_brings_the_images_closer():
     pair = level(image[None, None], other[None, None], 1)
     old, new = torch.zeros(1, 2, 60, 100), torch.zeros(1, 2, 60, 100)
     new[:, 0] = 1.5  # half as many pixels of the coarser level
-    found = module.kept(pair, old, new, 2)
+    found = module.kept(pair, old, new, 2, 0.01)
     assert found[0, 0, 10:-10, 80:90].min() > 1.4
     assert found[0, 0, 10:-10, 10:20].abs().max() < 0.1
-    back = module.kept(pair, new, old, 2)
+    back = module.kept(pair, new, old, 2, -0.01)
     assert back[0, 0, 10:-10, 80:90].min() > 1.4
     assert found.diff(dim=3).abs().max() < 0.3
     nothing = level(image[None, None], torch.full_like(other, torch.nan)[None, None], 1)
