@@ -95,13 +95,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path, help="validation imagery of `terrashift pack`")
     parser.add_argument("--pairs", type=int, default=16, help="of each class")
+    parser.add_argument("--classes", nargs="+", default=[*CLASSES, "all"])
     parser.add_argument("--weights", default="register")
     parser.add_argument("--passes", type=int, default=NetworkOptions().passes, help="over each level")
     parser.add_argument("--fine-tune", type=int, default=30, help="steps; 0 leaves that line out")
     parser.add_argument("--ways", nargs="+", default=["none", "affine", "deformable", "both", "no start", "fine-tuned"])
     told = parser.parse_args()
     torch.set_num_threads(1)
-    known = list(pairs(Archive.load(told.archive), told.pairs))
+    known = [pair for pair in pairs(Archive.load(told.archive), told.pairs) if pair.kind in told.classes]
     plain = NetworkOptions(weights=told.weights, passes=told.passes)
     ways = {
         "none": None,

@@ -81,7 +81,9 @@ def trusting(monkeypatch):
 
 def test_passes_add_up_over_levels_in_pixels_of_the_image(drift, trusting):
     found = register_by_network(
-        ground(100, 130), ground(100, 130, 2), NetworkOptions(weights=drift, parts="deformable", largest_px=7, start="none")
+        ground(100, 130),
+        ground(100, 130, 2),
+        NetworkOptions(weights=drift, parts="deformable", largest_px=7, start="none"),
     )
     x, y = 1 - 0.01, -0.5  # tanh takes a little
     assert found.flow[0].mean().item() == pytest.approx(7 * x, rel=0.01)
