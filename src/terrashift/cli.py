@@ -21,6 +21,8 @@ VERBS = {
     "profile": "stack profiles of displacement across a fault",
     "offset": "measure the offset of a fault along its trace, with errors and widths",
     "strain": "compute strain from a displacement field, not across the fault",
+    "detrend": "take a ramp out of a displacement field, and leave the fault's offset in",
+    "destripe": "take a satellite's stripes out of a displacement field",
     "recipe": "print a commented recipe to start from",
     "evaluate": "judge methods on the same cases, in one table",
     "train": "train a network on simulated earthquakes",
@@ -39,6 +41,8 @@ ROOMS = {
     "profile": "analyse",
     "offset": "analyse",
     "strain": "analyse",
+    "detrend": "clean",
+    "destripe": "clean",
 }
 """The module of `verbs` that a verb is in, where it is not called like it."""
 USAGE = """\

@@ -12,11 +12,12 @@ from ..core.settings import build
 from ..errors import OptionError
 from .cnn4l import Cnn4l, Cnn4lOptions
 from .iterative import IterativeOptions, published_microflow
+from .linear_deformable import LinearDeformable, LinearDeformableOptions
 from .microflow import MicroFlow, MicroFlowOptions
 from .searaft import SeaRaft, SeaRaftOptions
 
-Kind = Literal["microflow", "cnn4l", "iterative", "searaft"]
-Options = MicroFlowOptions | Cnn4lOptions | IterativeOptions | SeaRaftOptions
+Kind = Literal["microflow", "cnn4l", "iterative", "searaft", "linear-deformable"]
+Options = MicroFlowOptions | Cnn4lOptions | IterativeOptions | SeaRaftOptions | LinearDeformableOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ PLANS: dict[str, Plan] = {
     "cnn4l": Plan(Cnn4lOptions, Cnn4l),
     "iterative": Plan(IterativeOptions, published_microflow),  # GeoFlowNet: a single pass
     "searaft": Plan(SeaRaftOptions, SeaRaft),
+    "linear-deformable": Plan(LinearDeformableOptions, LinearDeformable),
 }
 
 

@@ -33,6 +33,10 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> None:
             if found:
                 x, y = zip(*found, strict=True)
                 right.plot(x, y, style, color=f"C{number}", label=f"{kind}, {zone}", linewidth=1.2)
+    for number, kind in enumerate(("translation", "affine", "deformation")):  # of the network that registers
+        found = [(line["step"], s["left_px"]) for line in looks for s in line["scores"] if s["name"] == kind]
+        if found:
+            right.plot(*zip(*found, strict=True), color=f"C{number}", label=kind, linewidth=1.2)
     right.set(yscale="log", xlabel="step", ylabel="mean error, px", title="validation pairs")
     if looks:
         right.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))

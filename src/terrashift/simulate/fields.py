@@ -45,6 +45,10 @@ class FieldOptions:
     """Largest motion of the crop as a whole, along each axis."""
     smooth_px: float = 0.3
     """Largest deviation of the smooth motion."""
+    linear_px: float = 0.0
+    """Largest motion of a corner, along each axis, where the crop is turned, stretched and sheared."""
+    bend_px: float = 0.0
+    """Largest motion where the crop is bent smoothly; its waves are of the size of the crop and half of it."""
 
     def __post_init__(self) -> None:
         if not 0 < self.least_px <= self.largest_px:
@@ -165,7 +169,22 @@ def _smooth(random: Random, size: int, options: FieldOptions) -> Float[Tensor, "
     """A shift of the whole, and waves of the size of the crop and half of it."""
     shift = random.uniform("shift", 2, 1, 1, low=-options.shift_px, high=options.shift_px)
     size_of = random.uniform("deviation", 1, 1, 1) ** 3 * options.smooth_px
-    return shift + size_of * waves(random, "waves", 2, 5, (size, size))
+    motion = shift + size_of * waves(random, "waves", 2, 5, (size, size))
+    if options.linear_px:
+        motion = motion + options.linear_px * random.uniform("linear", 1, 1, 1, low=0.2) * _linear(random, size)
+    if options.bend_px:
+        bend = waves(random, "bend", 2, 5, (size, size))
+        largest = bend.abs().amax((1, 2, 3), keepdim=True)
+        motion = motion + options.bend_px * random.uniform("bent", 1, 1, 1, low=0.2) * bend / largest
+    return motion
+
+
+def _linear(random: Random, size: int) -> Float[Tensor, "batch 2 size size"]:
+    """A linear map of the crop that moves a corner by 1 along the axis where it moves most."""
+    matrix = random.uniform("matrix", 2, 2, low=-1.0)
+    matrix = matrix / matrix.abs().sum(2).amax(1)[:, None, None]
+    place = torch.linspace(-1, 1, size, device=matrix.device)
+    return matrix[:, :, :1, None] * place + matrix[:, :, 1:, None] * place[:, None]
 
 
 def _turned(angle: Float[Tensor, " batch"], size: int) -> tuple[Tensor, Tensor]:

@@ -37,6 +37,7 @@ class Facts(NamedTuple):
 
 def card(recipe: TrainRecipe, learned: Archive, held_out: Archive | None, facts: Facts) -> str:
     """Markdown, to lie beside the weights."""
+    judged = "Calibration of sigma, figures below" if facts.calibration else "Figures below"
     lines = [
         f"# {recipe.name}",
         "",
@@ -51,10 +52,23 @@ def card(recipe: TrainRecipe, learned: Archive, held_out: Archive | None, facts:
         f"* **Sensors**: {'; '.join(sorted({view.sensor for view in learned.views}))}.",
         f"* **Imagery**: {'; '.join(sorted({view.source for view in learned.views}))}; "
         f"{'; '.join(sorted({view.licence for view in learned.views}))}.",
-        f"* **Calibration of sigma, figures below**: {_places(held_out) if held_out else 'none'}, never learned from.",
+        f"* **{judged}**: {_places(held_out) if held_out else 'none'}, never learned from.",
         "",
     ]
-    if facts.scores:
+    if facts.scores and "left_px" in facts.scores[0]:
+        lines += _table(
+            ["class", "before", "after", "share"],
+            [
+                [
+                    s["name"],
+                    *(f"{v:.2f}" for v in (s["initial_px"], s["left_px"])),
+                    f"{s['left_px'] / s['initial_px']:.3f}",
+                ]
+                for s in facts.scores
+            ],
+            "Mean distance from the truth on validation pairs, px, before and after registration:",
+        )
+    elif facts.scores:
         lines += _table(
             ["class", "within 3 px of the fault", "within 16 px", "beyond"],
             [[s["name"], *(f"{s[zone]:.3f}" for zone in ("fault", "near", "far"))] for s in facts.scores],

@@ -20,6 +20,7 @@ from ..models.counting import count_weights
 from ..models.estimate import Estimate
 from ..simulate.archive import Archive
 from ..simulate.stream import Stream
+from .alignment import AlignmentScore, AlignmentValidation
 from .calibrate import calibrate, coverage, errors_of
 from .card import Facts, card
 from .checkpoint import Average, begin, load, save
@@ -29,6 +30,8 @@ from .validate import Score, Validation
 from .workers import ALONE, Workers
 
 LOOK_EVERY = 50
+REGISTERS = "linear-deformable"
+"""The network that learns without truth; it tells no sigma that could be calibrated."""
 CALIBRATION_SEED = 20_000_203
 FREE = ("steps", "imagery", "scenes", "validation", "save_seconds", "validate_every", "validation_pairs",
         "validation_px", "calibration_pairs", "calibration_px", "calibrate_on", "start_from")  # fmt: skip
@@ -49,11 +52,15 @@ class Progress(NamedTuple):
     """Since this run began, earlier ones counted in."""
 
 
+Told = Progress | list[Score] | list[AlignmentScore]
+"""What a run says of itself as it goes."""
+
+
 def train(
     recipe: TrainRecipe,
     folder: Path,
     device: str = "cpu",
-    tell: Callable[[Progress | list[Score]], None] = lambda _: None,
+    tell: Callable[[Told], None] = lambda _: None,
     until: float = math.inf,
     workers: Workers = ALONE,
 ) -> Path:
@@ -81,7 +88,8 @@ def train(
     imagery, held_out = _archives(recipe)
     stream, growing = _streams(recipe, imagery, device)
     judged = held_out if workers.first else None
-    validation = judged and Validation(judged, recipe.validation_pairs, recipe.validation_px, device)
+    judge = AlignmentValidation if recipe.network == REGISTERS else Validation
+    validation = judged and judge(judged, recipe.validation_pairs, recipe.validation_px, device)
     saved = time.monotonic()
     looks: list[Lesson] = []
     late = False
@@ -160,7 +168,7 @@ class _Run:
         self.net.load_state_dict(own)
         return found
 
-    def note(self, what: Progress | list[Score], tell: Callable[[Progress | list[Score]], None]) -> None:
+    def note(self, what: Told, tell: Callable[[Told], None]) -> None:
         """Tell, and write a line of the log."""
         if not self.workers.first:
             return
@@ -194,7 +202,7 @@ class _Run:
             "options": json.dumps(asdict(self.recipe.model)),
             "step": str(self.step),
         }
-        if held_out:
+        if held_out and self.recipe.network != REGISTERS:
             self.calibration = self._calibrate(held_out)
         save_file(halves, part, facts | {key: json.dumps(value) for key, value in self.calibration.items()})
         part.chmod(0o644)

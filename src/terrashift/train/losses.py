@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from torch.nn.functional import max_pool2d
 
 from ..models.estimate import Estimate
 from ..models.searaft import SeaRaftEstimate, mixture_loss
+from ..register.objective import AlignmentOptions
 
 LEAST_LOG, MOST_LOG = -6.0, 3.0
 
@@ -33,6 +34,8 @@ class LossOptions:
     """Weight of the Laplace likelihood that teaches the log-scale."""
     even: float = 0.5
     """Pairs count by 1 / (even + range of their motion in px), so that large motions do not drown small ones."""
+    alignment: AlignmentOptions = field(default_factory=AlignmentOptions)
+    """Of the network that registers images, which learns without truth: nothing above matters to it."""
 
 
 class Truth(NamedTuple):

@@ -11,8 +11,10 @@ from torch.nn.functional import pad
 
 from ..models.cnn4l import Cnn4l, margins, prepare
 from ..models.estimate import Estimate
+from ..models.linear_deformable import LinearDeformable
 from ..models.searaft import SeaRaft, as_laplace
 from ..simulate.stream import Batch
+from .alignment import align_batch, aligned
 from .losses import LossOptions, Truth, mixture_sequence_loss, sequence_loss
 
 Images = Float[Tensor, "batch 1 height width"]
@@ -25,11 +27,15 @@ class Lesson(NamedTuple):
     error_px: Float[Tensor, ""]
     """Mean endpoint error of the last pass."""
     still_px: Float[Tensor, ""]
-    """That of an estimate without motion; each pair's mean removed where the pair is more than a single vector."""
+    """That of an estimate without motion; each pair's mean removed where the pair is more than a single vector, but not
+    where images are registered."""
 
 
 def learn(network: nn.Module, batch: Batch, options: LossOptions) -> Lesson:
     """Look at a batch; the loss has the gradients."""
+    if isinstance(network, LinearDeformable):
+        loss, flow = align_batch(network, batch, options.alignment)
+        return Lesson(loss, (flow.detach() - batch.flow).norm(dim=1).mean(), batch.flow.norm(dim=1).mean())
     before, after = batch.before[:, None], batch.after[:, None]
     truth = Truth(batch.flow, batch.trace)
     if isinstance(network, Cnn4l):
@@ -56,6 +62,8 @@ def answer(network: nn.Module, before: Images, after: Images) -> Estimate:
         ahead, behind = margins(side)
         pair = torch.cat([prepare(before, side), prepare(after, side)], 1)
         return network.dense(pad(pair, (ahead, behind, ahead, behind), mode="replicate"))
+    if isinstance(network, LinearDeformable):
+        return aligned(network, before, after)
     if isinstance(network, SeaRaft):
         return as_laplace(network(before, after)[-1], network.options.fixed_px)
     return network(before, after)[-1]

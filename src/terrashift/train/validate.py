@@ -35,6 +35,14 @@ class Score(NamedTuple):
     one_sigma: float
     """Share of the errors of a component within one Laplace scale; 0.632 where it is calibrated."""
 
+    @property
+    def text(self) -> str:
+        """As a line of a log."""
+        return (
+            f"{self.name}: {self.fault:.3f} px at the fault, {self.near:.3f} near it, {self.far:.3f} beyond; "
+            f"{self.one_sigma:.0%} within one sigma"
+        )
+
 
 class Validation:
     """Fixed pairs of each class, made once."""

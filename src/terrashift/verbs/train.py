@@ -30,10 +30,9 @@ def train(words: Sequence[str]) -> int:
 
     import torch
 
-    from ..train.loop import Progress
+    from ..train.loop import Progress, Told
     from ..train.loop import train as run
     from ..train.recipe import load_recipe
-    from ..train.validate import Score
     from ..train.workers import Workers, run_together
 
     device = found.device if found.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
@@ -44,8 +43,8 @@ def train(words: Sequence[str]) -> int:
     if found.threads:
         torch.set_num_threads(found.threads)
 
-    def show(what: Progress | list[Score]) -> None:
-        for line in _lines(what) if isinstance(what, list) else [_line(what)]:
+    def show(what: Told) -> None:
+        for line in [_line(what)] if isinstance(what, Progress) else _lines(what):
             tell(line)
 
     folder, recipe = Path(found.output), load_recipe(found.recipe)
@@ -81,8 +80,4 @@ def _line(progress: object) -> str:
 
 
 def _lines(scores: list) -> list[str]:
-    return [
-        f"  validation, {s.name}: {s.fault:.3f} px at the fault, {s.near:.3f} near it, {s.far:.3f} beyond; "
-        f"{s.one_sigma:.0%} within one sigma"
-        for s in scores
-    ]
+    return [f"  validation, {s.text}" for s in scores]

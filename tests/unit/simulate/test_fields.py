@@ -152,3 +152,25 @@ def test_profiles_are_as_rough_as_asked_for():
 def test_options_that_cannot_be_are_refused(wrong):
     with pytest.raises(OptionError):
         FieldOptions(**wrong)
+
+
+def test_a_linear_motion_is_linear_and_moves_no_corner_farther_than_told():
+    options = FieldOptions(shares=(1.0, 0.0, 0.0, 0.0), shift_px=0.0, smooth_px=0.0, linear_px=3.0)
+    flow = draw_fields(Random.of(1, range(20)), 33, options).flow
+    assert flow.diff(n=2, dim=2).abs().max() < 1e-4
+    assert flow.diff(n=2, dim=3).abs().max() < 1e-4
+    assert flow[:, :, 16, 16].abs().max() < 1e-4
+    largest = flow.abs().amax((1, 2, 3))
+    assert largest.max() <= 3.0 + 1e-4
+    assert largest.min() >= 0.6 - 1e-4
+    assert largest.std() > 0.3
+    assert flow[:, 0].diff(dim=1).abs().amax() > 0.01  # x moves with y too
+
+
+def test_a_bend_is_as_large_as_told_and_smooth():
+    options = FieldOptions(shares=(1.0, 0.0, 0.0, 0.0), shift_px=0.0, smooth_px=0.0, bend_px=4.0)
+    flow = draw_fields(Random.of(1, range(20)), 64, options).flow
+    largest = flow.abs().amax((1, 2, 3))
+    assert 0.8 - 1e-4 <= largest.min() < largest.max() <= 4.0 + 1e-4
+    assert flow.diff(dim=2).abs().max() < 1.0
+    assert flow.diff(n=2, dim=3).abs().max() > 1e-3
