@@ -9,19 +9,23 @@ from typing import Any
 
 import numpy as np
 import yaml
+from pydantic import ValidationError
 
 from ..errors import OptionError
 from ..estimators.base import Estimator
 from ..estimators.blocks import measure_whole
 from ..estimators.search import SearchOptions, choose_search, coarse_motion
 from ..recipe import METHODS, Recipe, nearest, regulariser_name, usual_regulariser
+from ..register.options import RegisterOptions
 from ..regularise.base import Regulariser
 from ..regularise.blocks import regularise_whole
 from ..regularise.off import Off
 from .case import Answer, Case, Entry, Method
+from .registering import Registering
 from .rivals import RIVALS
 
 OFF = Off()
+REGISTER = "register"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +60,8 @@ def method_of(word: str, device: str = "cpu") -> Method:
     """A contender from its name.
 
     `frequency`: a method with its usual settings and regulariser; `microflow+none`, `frequency+tv`: with another
-    regulariser; `spatial:window_px=15,reg=0`: with other settings; `opencv-dis`, ...: see `rivals`;
-    `package.module:Name`: an estimator of one's own, an instance or a class without arguments.
+    regulariser; `spatial:window_px=15,reg=0`: with other settings; `register:affine`, ...: the map of a registration;
+    `opencv-dis`, ...: see `rivals`; `package.module:Name`: an estimator of one's own, an instance or a class without arguments.
 
     >>> method_of("spatial:window_px=15, reg=0").estimator.window_px
     15
@@ -67,6 +71,8 @@ def method_of(word: str, device: str = "cpu") -> Method:
     """
     if word in RIVALS:
         return RIVALS[word]
+    if word.partition(":")[0] == REGISTER:
+        return _registering(word, device)
     head, _, regulariser = word.partition("+")
     method, _, settings = head.partition(":")
     if method not in METHODS:
@@ -76,6 +82,17 @@ def method_of(word: str, device: str = "cpu") -> Method:
     estimate = {"method": method, **_settings(settings, word)}
     recipe = Recipe.parse(yaml.safe_dump({"estimate": estimate}), word)
     return Measuring(word, recipe.estimate, _regulariser(regulariser, method), device)
+
+
+def _registering(word: str, device: str) -> Registering:
+    """`register:affine`, `register:local,window_px=32`."""
+    model, _, settings = word.partition(":")[2].partition(",")
+    try:
+        options = RegisterOptions.model_validate(({"model": model} if model else {}) | _settings(settings, word))
+    except ValidationError as error:
+        lines = [f"{word}: `{'.'.join(map(str, one['loc']))}`: {one['msg']}." for one in error.errors()]
+        raise OptionError("\n".join(lines)) from error
+    return Registering(word, options, device)
 
 
 def _regulariser(text: str, method: str | None) -> Regulariser:

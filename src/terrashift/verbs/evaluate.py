@@ -17,8 +17,10 @@ motion per window), landmarks (images that do not line up), stable (real dates w
 pair against smoothed correlation), reference (stored cases and results of other programs).
 
 Methods: frequency, microflow, ... as `measure` runs them; microflow+none, frequency+tv with another regulariser;
-spatial:window_px=15,reg=0 with other settings; opencv-dis, opencv-farneback, skimage-tvl1, skimage-ilk;
-package.module:Name for an estimator of your own. An interrupted run goes on when the same command is given again."""
+spatial:window_px=15,reg=0 with other settings; register:affine, register:local; opencv-dis, opencv-farneback,
+skimage-tvl1, skimage-ilk; package.module:Name for an estimator of your own.
+
+An interrupted run goes on when the same command is given again."""
 METHODS = ("frequency", "spatial", "microflow", "microflow+none")
 SUITES = ("rupture", "known-shift")
 SHORT = {"size_px": "--size"}

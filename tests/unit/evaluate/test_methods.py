@@ -62,6 +62,7 @@ def test_settings_and_regulariser_are_taken_from_the_name():
         ("no.such.module:Thing", "cannot be imported"),
         ("math:pi", "is no estimator"),
         ("os.path:join", "is no estimator"),
+        ("register:afine", "model"),
     ],
 )
 def test_a_name_that_is_none_says_so(word, says):
@@ -147,3 +148,10 @@ def test_a_file_that_is_no_field_or_lies_elsewhere_says_so(tmp_path, moved):
     write_any(DisplacementField.from_flow(flow, grid, 1), tmp_path / "case.tif", "cosicorr", overwrite=True)
     with pytest.raises(OptionError, match="measure at every pixel"):
         Stored("program", tmp_path)(entry(moved), moved)
+
+
+def test_a_registration_is_a_contender_by_its_map(moved):
+    answer = method_of("register:translation")(entry(moved), moved)
+    assert answer.xy.shape == (2, 96, 128)
+    assert answer.xy[0] == pytest.approx(SHIFT[0], abs=0.05)
+    assert answer.xy[1] == pytest.approx(SHIFT[1], abs=0.05)
