@@ -61,7 +61,8 @@ def method_of(word: str, device: str = "cpu") -> Method:
 
     `frequency`: a method with its usual settings and regulariser; `microflow+none`, `frequency+tv`: with another
     regulariser; `spatial:window_px=15,reg=0`: with other settings; `register:affine`, ...: the map of a registration;
-    `opencv-dis`, ...: see `rivals`; `package.module:Name`: an estimator of one's own, an instance or a class without arguments.
+    `opencv-dis`, ...: see `rivals`; `package.module:Name`: an estimator of one's own, an instance or a class without
+    arguments.
 
     >>> method_of("spatial:window_px=15, reg=0").estimator.window_px
     15
