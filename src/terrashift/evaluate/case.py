@@ -50,6 +50,8 @@ class Answer(NamedTuple):
     sigma: Float[ndarray, "2 rows columns"] | None = None
     """Standard error of each component, px; None where the method gives none."""
     step_px: int = 1
+    timed: bool = True
+    """False where it was not measured here, so that its cost says nothing."""
 
     @property
     def valid(self) -> Bool[ndarray, "rows columns"]:

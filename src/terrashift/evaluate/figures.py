@@ -248,7 +248,7 @@ def _costs(suite: str, records: Sequence[Record], colours: dict[str, str]) -> Dr
         for name in timed:
             own = [record for record in records if record.method == name]
             cost, error = mean_over(own, "cpu_s"), mean_over(own, zone)
-            if cost > 0.01 and math.isfinite(error):  # stored results cost nothing here
+            if math.isfinite(error):
                 axes.plot(cost, error, "o", color=colours[name])
                 axes.annotate(_short(name), (cost, error), (4, 3), textcoords="offset points", fontsize=6.5)
         axes.set(xscale="log", yscale="log", xlabel="CPU seconds per megapixel", ylabel=heading(zone))

@@ -109,7 +109,7 @@ class Evaluation:
             return Record(*about, failed=str(error))
         if answer is None:
             return None
-        values = suite.judge(case, answer) | _cost(meter, case)
+        values = suite.judge(case, answer) | (_cost(meter, case) if answer.timed else {})
         if self.keep_fields and case.fault is not None:
             keep_field(self.folder, entry, method.name, answer)
             keep_truth(self.folder, entry, case)
