@@ -242,7 +242,8 @@ def _on_shift(offset: OffsetCheck, unit: str) -> Finding:
             "warning",
             "offset",
             met,
-            "If that is not ground motion, align the images first: `terrashift register after.tif before.tif`.",
+            "If that is not ground motion, align the images first: "
+            "`terrashift register after.tif before.tif -o aligned.tif`.",
         )
     if max(abs(abs(x) - 0.5), abs(abs(y) - 0.5)) < 0.06 and offset.spread_px < 0.1:
         return Finding(

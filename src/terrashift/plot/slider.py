@@ -16,7 +16,7 @@ from .registration import stretched
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem auto; max-width: 60rem; color: #222; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 1.5rem auto; padding: 0 1rem; max-width: 60rem; color: #222; }}
 #stage {{ position: relative; width: min(100%, {width}px); aspect-ratio: {columns} / {rows}; background: #888; }}
 #stage img {{ position: absolute; inset: 0; width: 100%; height: 100%; image-rendering: pixelated; }}
 #line {{ position: absolute; top: 0; bottom: 0; width: 2px; background: #f5b301; pointer-events: none; }}
