@@ -21,6 +21,8 @@ FEWEST_TIES = 8
 LOCAL_TIES = 40
 SIMPLER = 1.05
 """A simpler model is taken where its held-out residuals are at most this many times those of the best."""
+BETTER_LOCALLY = 0.75
+"""The local model is spoken of where it leaves less than this share of what another does."""
 FOLD_SHARE = 0.5
 FAR = 4.0
 """Robust deviations from the smooth model beyond which a tie point is an outlier."""
@@ -58,6 +60,7 @@ class Outcome:
     compared: dict[str, float]
     """Held-out CE90, px, of the models that were tried, outliers included."""
     scene: Scene
+    warnings: tuple[str, ...] = ()
 
 
 def samples_of(ties: TiePoints) -> Samples:

@@ -97,15 +97,18 @@ class Ground:
         """The tie points, those on other ground set aside."""
         if not len(ties):
             return ties
-        places = ties.reference
-        out = np.zeros(len(ties), bool)
+        return ties.flagged(self.leaves_out(ties.reference), EXCLUDED)
+
+    def leaves_out(self, places: Float[np.ndarray, "2 n"]) -> Bool[np.ndarray, " n"]:
+        """Which places (x, y px of the reference) are on other ground."""
+        out = np.zeros(places.shape[1], bool)
         for chooser in self.excluded:
             out |= chooser(places)
         if self.stable:
             out |= ~np.any([chooser(places) for chooser in self.stable], 0)
         if self.trace is not None and self.keep_off_px > 0:
             out |= np.abs(self.trace.signed_distance(places)) < self.keep_off_px
-        return ties.flagged(out, EXCLUDED)
+        return out
 
 
 class TraceCheck(NamedTuple):

@@ -131,9 +131,10 @@ def _measure(
 def _refuse_few(job: GroupJob) -> None:
     if len(job.images) < 2:
         raise InputError("a group needs two images or more")
-    if job.options.model == "local":
+    if job.options.model in ("local", "network"):
         raise InputError(
-            "--model local bends each image onto one other: register them one by one, or take a global model."
+            f"--model {job.options.model} bends each image onto one other: register them one by one, or take a global "
+            "model."
         )
 
 

@@ -132,10 +132,30 @@ class Lattice:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Behind:
+    """What was known behind a flow that was measured on the pair as mapped by it: p moves to known(p + flow(p))."""
+
+    flow: Lattice
+    known: Sum
+
+    def __call__(self, xy: XY) -> XY:
+        """See `Step`."""
+        return self.known(self.flow(xy))
+
+    def shift(self, xy: XY) -> XY:
+        """(x, y) px by which places move."""
+        move = self.flow.shift(xy)
+        return move + self.known.shift(xy + move)
+
+
+Part = Polynomial | Lattice | Behind
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Sum:
     """Moves places by the sum of what its parts say of the place itself; nothing for none."""
 
-    parts: tuple[Polynomial | Lattice, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     def __call__(self, xy: XY) -> XY:
         """See `Step`."""

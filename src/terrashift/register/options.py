@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from ..ops.sample import Kernel
 
-Model = Literal["translation", "affine", "poly2", "poly3", "local", "auto"]
+Model = Literal["translation", "affine", "poly2", "poly3", "local", "network", "auto"]
 ORDERS: dict[str, int] = {"translation": 0, "affine": 1, "poly2": 2, "poly3": 3}
 """Of the polynomial that each global model is."""
 
@@ -19,8 +20,9 @@ class RegisterOptions(BaseModel, frozen=True, extra="forbid"):
     model: Model = Field(
         default="auto",
         description="What may differ: translation, affine, poly2 or poly3 over the whole image; local bends everywhere "
-        "and takes ground motion out too; auto: the simplest of translation, affine and poly2 that predicts tie points "
-        "which were left out about as well as the best.",
+        "and takes ground motion out too; network: a trained network's dense map, judged by tie points, which takes "
+        "ground motion out too; auto: the simplest of translation, affine and poly2 that predicts tie points "
+        "that were left out about as well as the best.",
     )
     start: Literal["auto", "georeferencing", "content"] = Field(
         default="auto",
@@ -56,6 +58,25 @@ class RegisterOptions(BaseModel, frozen=True, extra="forbid"):
         ge=0,
         description="Leave tie points within this distance of --trace out of the fit, metres (pixels without a CRS).",
     )
+    fine_tune: int = Field(
+        default=0,
+        ge=0,
+        description="With --model network: train a copy of it on the pair itself for so many steps first.",
+    )
+    weights: str | None = Field(
+        default=None,
+        description="With --model network: its trained weights, a name of the package's or a .safetensors file; "
+        "register unless given.",
+    )
+
+    @field_validator("fine_tune", "weights")
+    @classmethod
+    def _of_the_network(cls, value: int | str | None, info: Any) -> int | str | None:
+        model = info.data.get("model", "network")
+        if value and model != "network":
+            told = "it belongs to --model network, so leave it out with --model {model}"
+            raise PydanticCustomError("network_only", told, {"model": model})
+        return value
 
 
 class GroupOptions(BaseModel, frozen=True, extra="forbid"):

@@ -13,12 +13,13 @@ from ..errors import InputError
 from ..estimators.base import Search
 from ..estimators.frequency import Frequency
 from .chance import Chance, by_chance
-from .choose import FEWEST_TIES, LOCAL_TIES, Outcome, Scene, choose_model, local_model, samples_of
+from .choose import BETTER_LOCALLY, FEWEST_TIES, LOCAL_TIES, Outcome, Scene, choose_model, local_model, samples_of
 from .content import map_from_content
 from .correlate import detail, whole_shift
+from .dense import by_network, check_network, check_size, judged
 from .exclude import Ground, check_trace
 from .fit import ce90, fit_polynomial, frame_of
-from .mapping import Mapping, Polynomial, Sum
+from .mapping import Behind, Mapping, Polynomial, Sum
 from .options import ORDERS, RegisterOptions
 from .overlap import Names, georeferenced_map, is_placed, refuse_apart
 from .region import common_region
@@ -53,7 +54,6 @@ LEAST_AGREEING = 0.1
 BEYOND_CHANCE = 5.0
 """Standard deviations by which tie points must score more than windows of different ground."""
 SETTLED_PX = 0.01
-BETTER_LOCALLY = 0.75
 UNNAMED = Names("the moving image", "the reference")
 
 
@@ -85,6 +85,8 @@ def register(job: Job) -> Registration:
         GridMismatchError: the georeferencing puts them apart.
         InputError: they do not show one place, or too little of it.
     """
+    if job.options.model == "network":
+        check_network(job.options)
     start, started_by = starting_map(job)
     return register_from(job, start, started_by)
 
@@ -93,7 +95,10 @@ def register_from(job: Job, start: Mapping, started_by: str) -> Registration:
     """The same where the rough place is known."""
     region = common_region(job.reference, job.moving, start)
     part = replace(job, reference=region.reference, moving=region.moving, ground=job.ground.seen_from(region.offset))
-    outcome = _fine(part, region.start, _coarse(part, region.start))
+    if job.options.model == "network":
+        outcome = _dense(part, region.start)
+    else:
+        outcome = _fine(part, region.start, _coarse(part, region.start))
     found = _conclude(part, region.start, started_by, outcome)
     return region.whole(found, job.reference.grid, job.moving.grid, start)
 
@@ -234,11 +239,35 @@ class _Look(NamedTuple):
         return self.ties.of_score(self.chance.least_score)
 
 
+def _scene(job: Job) -> Scene:
+    """What tie points at full resolution are measured on."""
+    shape, options = job.reference.grid.shape, job.options
+    window = min(options.window_px, max(LEAST_WINDOW_PX, 2 * (min(shape) // 4)))
+    return Scene(shape, options.spacing_px or usual_spacing(shape, window, MOST_TIES), window)
+
+
+def _dense(job: Job, start: Mapping) -> Outcome:
+    """The network's map behind a rough one, and tie points on top of it, which had no part in it."""
+    grid, options, scene = job.reference.grid, job.options, _scene(job)
+    check_size(grid)
+    known = _coarse(job, start)
+    mapped = Mapped(job.moving, start.after(known), grid)
+    dense = by_network(MappedPair(job.reference, mapped), job.ground, options, job.device)
+    correction = Sum((Behind(dense.flow, known),))
+    pair = MappedPair(job.reference, Mapped(job.moving, start.after(correction), grid))
+    plan = TiePlan(scene.spacing_px, Search((0, 0), (options.search_px, options.search_px)), job.device)
+    look = _Look.at(pair, job.estimator_at or job.correlator(scene.window_px), plan)
+    _refuse_unlike(job, look)
+    ties = job.ground.apply(look.sure)
+    ties = ties.flagged(lonely(ties), OUTLIER)
+    return judged(replace(ties, found=correction(ties.found)), correction, scene, dense.warnings)
+
+
 def _fine(job: Job, start: Mapping, correction: Sum) -> Outcome:
     """Measure at full resolution, until the map no longer changes."""
     grid, options = job.reference.grid, job.options
-    window = min(options.window_px, max(LEAST_WINDOW_PX, 2 * (min(grid.shape) // 4)))
-    spacing = options.spacing_px or usual_spacing(grid.shape, window, MOST_TIES)
+    scene = _scene(job)
+    window, spacing = scene.window_px, scene.spacing_px
     look = None
     for number in range(options.rounds):
         pair = MappedPair(job.reference, Mapped(job.moving, start.after(correction), grid))
@@ -254,7 +283,7 @@ def _fine(job: Job, start: Mapping, correction: Sum) -> Outcome:
         ties = job.ground.apply(look.sure)
         ties = ties.flagged(lonely(ties), OUTLIER)
         total = replace(ties, found=correction(ties.found))
-        outcome = choose_model(total, options.model, Scene(grid.shape, spacing, window))
+        outcome = choose_model(total, options.model, scene)
         last, correction = correction, outcome.correction
         places = outcome.ties.reference[:, outcome.ties.used]
         moved = np.hypot(*(correction.shift(places) - last.shift(places)))
@@ -299,7 +328,7 @@ def _refuse_unlike(job: Job, look: _Look) -> None:
 
 def _conclude(job: Job, start: Mapping, started_by: str, outcome: Outcome) -> Registration:
     """The result with its warnings."""
-    ties, trace, warnings = outcome.ties, None, []
+    ties, trace, warnings = outcome.ties, None, list(outcome.warnings)
     used = ties.used
     if job.ground.trace is not None:
         residual = ties.shift - outcome.correction.shift(ties.reference)
@@ -311,7 +340,7 @@ def _conclude(job: Job, start: Mapping, started_by: str, outcome: Outcome) -> Re
                 "fit. Leave the ground around the trace out with --keep-off-m, or exclude it with a mask."
             )
     kinds, chosen, best = outcome.compared, ce90(outcome.held_out), math.inf
-    if outcome.model != "local" and used.sum() >= LOCAL_TIES:
+    if outcome.model not in ("local", "network") and used.sum() >= LOCAL_TIES:
         best = ce90(local_model(ties, outcome.scene).held_out)
         kinds = kinds | {"local": best}
     if best < BETTER_LOCALLY * chosen:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..core.grid import Grid
-from .mapping import Lattice, Linear, Mapping, Polynomial, Sum
+from .mapping import Behind, Linear, Mapping, Part, Polynomial, Sum
 from .result import Registration
 from .sources import Readable
 
@@ -57,7 +57,7 @@ class Region(NamedTuple):
             reference=reference,
             moving=moving,
             start=start,
-            correction=Sum(tuple(_moved(part, self.offset) for part in found.correction.parts)),
+            correction=_all_moved(found.correction, self.offset),
             ties=replace(ties, reference=ties.reference + offset[:, None], found=ties.found + offset[:, None]),
         )
 
@@ -100,8 +100,15 @@ def _part(image: Readable, places: Float[np.ndarray, "2 n"], spacing: float) -> 
     return Cropped(image, top, left, grid.crop(top, left, height, width))
 
 
-def _moved(part: Polynomial | Lattice, offset: tuple[int, int]) -> Polynomial | Lattice:
+def _all_moved(correction: Sum, offset: tuple[int, int]) -> Sum:
+    return Sum(tuple(_moved(part, offset) for part in correction.parts))
+
+
+def _moved(part: Part, offset: tuple[int, int]) -> Part:
     x, y = offset
+    if isinstance(part, Behind):
+        flow = replace(part.flow, first=(part.flow.first[0] + x, part.flow.first[1] + y))
+        return Behind(flow, _all_moved(part.known, offset))
     if isinstance(part, Polynomial):
         return replace(part, centre=(part.centre[0] + x, part.centre[1] + y))
     return replace(part, first=(part.first[0] + x, part.first[1] + y))
