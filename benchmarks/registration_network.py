@@ -23,8 +23,8 @@ from terrashift.simulate.stream import Stream, StreamOptions
 from terrashift.train.alignment import CLASSES
 
 SEED = 20_000_312
-"""Neither that of the pairs on which a training run looks at itself, nor 20_000_311, on which the use of the network was
-settled: figures to be published are of pairs that decided nothing."""
+"""Neither that of the pairs on which a training run looks at itself, nor 20_000_311, on which the use of the network
+was settled: figures to be published are of pairs that decided nothing."""
 SIZE_PX, LATTICE_PX, BORDER_PX = 256, 16, 8
 EVERYTHING = FieldOptions(0.1, 14.0, (1.0, 0.0, 0.0, 0.0), shift_px=8.0, smooth_px=0.0, linear_px=6.0, bend_px=10.0)
 
