@@ -22,8 +22,9 @@ from terrashift.simulate.fields import FieldOptions
 from terrashift.simulate.stream import Stream, StreamOptions
 from terrashift.train.alignment import CLASSES
 
-SEED = 20_000_311
-"""Not the seed of the pairs on which a training run looks at itself."""
+SEED = 20_000_312
+"""Neither that of the pairs on which a training run looks at itself, nor 20_000_311, on which the use of the network
+was settled: figures to be published are of pairs that decided nothing."""
 SIZE_PX, LATTICE_PX, BORDER_PX = 256, 16, 8
 EVERYTHING = FieldOptions(0.1, 14.0, (1.0, 0.0, 0.0, 0.0), shift_px=8.0, smooth_px=0.0, linear_px=6.0, bend_px=10.0)
 
@@ -50,11 +51,11 @@ class Line(NamedTuple):
     seconds: float
 
 
-def pairs(archive: Archive, count: int) -> Iterator[Pair]:
+def pairs(archive: Archive, count: int, seed: int = SEED) -> Iterator[Pair]:
     """So many pairs of each class."""
     for kind, fields in {**CLASSES, "all": EVERYTHING}.items():
         options = StreamOptions(size_px=SIZE_PX, fields=fields, one_date_share=0.0, one_date_views=0.0)
-        batch = Stream(archive, options, SEED).batch(0, count)
+        batch = Stream(archive, options, seed).batch(0, count)
         for before, after, flow in zip(batch.before, batch.after, batch.flow, strict=True):
             yield Pair(kind, before, after, flow)
 
@@ -95,6 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("archive", type=Path, help="validation imagery of `terrashift pack`")
     parser.add_argument("--pairs", type=int, default=16, help="of each class")
+    parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--classes", nargs="+", default=[*CLASSES, "all"])
     parser.add_argument("--weights", default="register")
     parser.add_argument("--passes", type=int, default=NetworkOptions().passes, help="over each level")
@@ -102,7 +104,7 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=["none", "affine", "deformable", "both", "no start", "fine-tuned"])
     told = parser.parse_args()
     torch.set_num_threads(1)
-    known = [pair for pair in pairs(Archive.load(told.archive), told.pairs) if pair.kind in told.classes]
+    known = [pair for pair in pairs(Archive.load(told.archive), told.pairs, told.seed) if pair.kind in told.classes]
     plain = NetworkOptions(weights=told.weights, passes=told.passes)
     ways = {
         "none": None,

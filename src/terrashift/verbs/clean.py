@@ -137,9 +137,9 @@ def _files() -> list[Argument]:
 
 
 def _read(files: _Files) -> Any:
-    from ..io.cog import read_field
+    from ..io.exchange.formats import read_any
 
-    return read_field(files.source)
+    return read_any(files.source)
 
 
 def _traces(path: Path, grid: Any) -> Any:
