@@ -168,8 +168,8 @@ def dense_flow(
 ) -> Float[Tensor, "1 2 height width"]:
     """The map from coarse to fine, by tiles.
 
-    For both parts each level is gone over by the affine map alone, and then by both: what is affine is found more firmly
-    by itself, and a deformation must show that it is worth it.
+    For both parts each level is gone over by the affine map alone, and then by both: what is affine is found more
+    firmly by itself, and a deformation must show that it is worth it.
     """
     shape = (pair[0].shape[2], pair[0].shape[3])
     flow, known = None, 0
