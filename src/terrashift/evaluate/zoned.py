@@ -52,7 +52,7 @@ class Zones:
         if answer.sigma is not None:
             found |= metrics.coverage(xy - truth, answer.sigma, inner)
         step, right = (step_across(case, flow, inner, answer) for flow in (xy, truth))
-        found["width"] = step.width
+        found["width"], found["width_truth"] = step.width, right.width
         found["height"] = step.height / right.height if right.height else math.nan
         return found
 

@@ -87,6 +87,7 @@ def test_a_smeared_step_is_as_wide_as_its_smearing():
     smeared = ndimage.uniform_filter1d(one.truth, 15, axis=2, mode="nearest")
     found = Zones(border_px=5).judge(one, Answer(smeared))
     assert found["width"] == pytest.approx(0.8 * 15, abs=0.7)
+    assert 0.7 < found["width_truth"] < 1.2
     assert found["height"] == pytest.approx(1, abs=0.02)
 
 
