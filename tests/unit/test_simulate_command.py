@@ -151,7 +151,7 @@ def test_a_trace_in_longitude_and_latitude_breaks_the_ground_along_it(capsys):
         ("--trace t.geojson", "--trace lies on one image"),
         ("a.tif --archive i.npz", "two sources of pairs"),
         ("--archive i.npz", "i.npz does not exist: pack imagery first"),
-        ("a.tif --trace t.shp", "ogr2ogr"),
+        ("a.tif --trace t.dxf", "ogr2ogr"),
         ("a.tif --count 0", "--count is 0"),
         ("a.tif --kind uni --format geotiff", "pass --format zarr or npz"),
         ("a.tif --size 20", "--size is 20: give 32 or more."),
@@ -181,7 +181,7 @@ def test_unusable_input_is_named_with_the_way_out(words, message, capsys):
     }
     for name in images.keys() & words.split():
         write(name, images[name][0], **images[name][1])
-    Path("t.shp").write_bytes(b"\x00\x00\x27\x0a\xff")
+    Path("t.dxf").write_bytes(b"\x00\x00\x27\x0a\xff")
     assert message in refused(capsys, *words.split())
 
 
