@@ -22,6 +22,7 @@ from scipy import ndimage
 from ..analyse.trace import find_mask
 from ..core.grid import Grid
 from ..errors import InputError
+from ..estimators.base import Search
 from ..estimators.blocks import measure_whole
 from ..estimators.frequency import Frequency
 from ..estimators.search import SearchOptions, choose_search, coarse_motion
@@ -30,7 +31,10 @@ from .case import Answer, Case, Entry
 from .stable import case_of_files
 from .zoned import Zones
 
-REFERENCE = Frequency(window_px=32, step_px=1)
+REFERENCE = Frequency(window_px=64, start_window_px=64, step_px=4)
+"""Twice the usual window, so that the usual correlator is not held against itself."""
+TRACED_BY = Frequency(window_px=32, step_px=1)
+"""What a trace is found in: larger windows put it some pixels beside where it is."""
 MEDIAN_PX = 7
 SMOOTH_PX = 2.0
 FAULT_PX = 3.0
@@ -65,9 +69,11 @@ class PseudoTruth:
     def _case(self, before: str, after: str) -> Case:
         case = case_of_files(before, after, MOST_PX)
         search = choose_search(coarse_motion(case.source, "cpu"), SearchOptions())
-        truth = smoothed(measure_whole(REFERENCE, case.source, search).xy.numpy())
         grid = case.source.grid
-        fault = drawn(self.trace, grid) if self.trace else find_mask(truth)
+        step = REFERENCE.step_px
+        coarse = smoothed(measure_whole(REFERENCE, case.source, search).xy.numpy(), step)
+        truth = finer(coarse, step, grid.shape)
+        fault = drawn(self.trace, grid) if self.trace else _found(case, search)
         return Case(case.source, truth, fault, search, facts={"pixel": grid.pixel_size[0]})
 
     def judge(self, case: Case, answer: Answer) -> dict[str, float]:
@@ -79,17 +85,33 @@ class PseudoTruth:
         return Zones(border_px=32, offset_known=True, distances=zones).judge(case, answer)
 
 
-def smoothed(xy: Float[ndarray, "2 height width"]) -> Float[ndarray, "2 height width"]:
-    """A median over 7 px, then a Gaussian of 2 px over what is known; NaN stays NaN."""
+def smoothed(xy: Float[ndarray, "2 height width"], step_px: int = 1) -> Float[ndarray, "2 height width"]:
+    """A median over 7 px, then a Gaussian of 2 px over what is known; over 3 measurements at least. NaN stays NaN."""
+    side, sigma = max(3, MEDIAN_PX // step_px), max(0.8, SMOOTH_PX / step_px)
     result = []
     for part in xy:
         known = np.isfinite(part)
         filled = np.where(known, part, np.median(part[known]) if known.any() else 0.0)
-        even = ndimage.median_filter(filled, MEDIAN_PX)
-        weight = ndimage.gaussian_filter(known.astype(np.float32), SMOOTH_PX)
-        smooth = ndimage.gaussian_filter(np.where(known, even, 0), SMOOTH_PX) / np.maximum(weight, 1e-6)
+        even = ndimage.median_filter(filled, side)
+        weight = ndimage.gaussian_filter(known.astype(np.float32), sigma)
+        smooth = ndimage.gaussian_filter(np.where(known, even, 0), sigma) / np.maximum(weight, 1e-6)
         result.append(np.where(known, smooth, np.nan))
     return np.stack(result).astype(np.float32)
+
+
+def finer(
+    xy: Float[ndarray, "2 rows columns"], step_px: int, shape: tuple[int, int]
+) -> Float[ndarray, "2 height width"]:
+    """Measurements at every `step_px`-th pixel, as `Grid.every` says, at every pixel; NaN where one beside it is."""
+    row, column = ((np.arange(side) - step_px // 2) / step_px for side in shape)
+    places = np.stack(np.meshgrid(row, column, indexing="ij"))
+    found = [ndimage.map_coordinates(part, places, order=1, mode="nearest") for part in xy]
+    return np.stack(found).astype(np.float32)
+
+
+def _found(case: Case, search: Search) -> Bool[ndarray, "height width"]:
+    """The trace that the motion itself shows."""
+    return find_mask(smoothed(measure_whole(TRACED_BY, case.source, search).xy.numpy()))
 
 
 def drawn(trace: Path, grid: Grid) -> Bool[ndarray, "height width"]:

@@ -18,7 +18,7 @@ from terrashift.evaluate.case import Answer, Case, Suite, pair_of
 from terrashift.evaluate.imagery import Ground
 from terrashift.evaluate.known_shift import CROP_PX, KnownShift, periodic_component
 from terrashift.evaluate.landmarks import Landmarks, landmarks_of
-from terrashift.evaluate.pseudo_truth import smoothed
+from terrashift.evaluate.pseudo_truth import finer, smoothed
 from terrashift.evaluate.reference import Reference, read_case
 from terrashift.evaluate.rupture import Ruptures
 from terrashift.evaluate.stable import Stable
@@ -183,6 +183,20 @@ def test_smoothing_keeps_planes_and_gaps_and_drops_specks():
     found = smoothed(rough)
     assert np.abs(found - flow)[:, 15:45, 25:60].max() < 0.02
     assert np.array_equal(np.isnan(found), np.isnan(rough))
+
+
+def test_a_coarser_field_is_put_between_its_measurements_where_they_were_made():
+    y, x = np.mgrid[0:41, 0:62].astype(np.float32)
+    fine = np.stack([0.1 * x, 0.2 * y - 0.05 * x])
+    coarse = fine[:, 2::4, 2::4].copy()
+    coarse[:, 5, 5] = np.nan
+    found = finer(coarse, 4, (41, 62))
+    known = np.isfinite(found).all(0)
+    inner = np.zeros_like(known)
+    inner[2:38, 2:58] = True
+    assert found[:, inner & known] == pytest.approx(fine[:, inner & known], abs=1e-5)
+    assert not known[22, 22]
+    assert known[10, 10]
 
 
 def made_case(path, **changes):
