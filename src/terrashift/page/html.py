@@ -53,7 +53,7 @@ class Extras:
 def write_page(displacement: DisplacementField, path: Path | str, extras: Extras | None = None) -> None:
     """Write the page about a field: one HTML file that needs no server and no network.
 
-    Fields with more than 800 cells along a side are shown at every n-th cell; numbers in tables are of all cells.
+    Fields with more than 640 cells along a side are shown at every n-th cell; numbers in tables are of all cells.
 
     Raises:
         InputError: the field has no cells.

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core.field import DisplacementField
 from ..core.grid import Grid
 
-LONGEST_CELLS = 800
+LONGEST_CELLS = 640
 """Longer sides are thinned out: a screen shows no more, and the page stays small."""
 STEPS_PER_PIXEL = 10_000
 """Displacement and errors are kept to so small a part of a cell."""
