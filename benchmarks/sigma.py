@@ -21,8 +21,9 @@ from methods import machine
 from torch import Tensor
 from validation_pairs import SEED, Known, measured
 
+from terrashift.analyse.metrics import LAPLACE_SHARES
 from terrashift.recipe import METHODS
-from terrashift.train.calibrate import EXPECTED, Calibration, Coverage, Errors, coverage
+from terrashift.train.calibrate import Calibration, Coverage, Errors, coverage
 from terrashift.train.validate import BORDER_PX
 
 BAR = 0.05
@@ -69,7 +70,7 @@ def table(lines: Sequence[Coverage]) -> str:
     """Markdown."""
     rows = ["| part | one sigma | two sigma | mean sigma, px | within the bar |", "| --- | --- | --- | --- | --- |"]
     for line in lines:
-        holds = all(abs(share - aim) <= BAR for share, aim in zip((line.one, line.two), EXPECTED, strict=True))
+        holds = all(abs(share - aim) <= BAR for share, aim in zip((line.one, line.two), LAPLACE_SHARES, strict=True))
         verdict = "yes" if holds else "**no**"
         rows.append(f"| {line.name} | {line.one:.1%} | {line.two:.1%} | {line.sigma_px:.3f} | {verdict} |")
     return "\n".join(rows)

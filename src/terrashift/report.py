@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .analyse.robust import NMAD
 from .core.field import DisplacementField
 from .core.grid import Grid
 from .core.reasons import Reason
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 KEPT_CELLS = 1 << 18  # the standard error of their median is 0.25 % of their standard deviation
 ROWS_AT_A_TIME = 512
-NMAD_TO_SIGMA = 1.4826  # of normally distributed values
 
 
 class Spread(NamedTuple):
@@ -174,7 +174,7 @@ def spread(values: Float[Tensor, " cells"], largest: float) -> Spread | None:
         return None
     values = values.sort().values
     median, low, high = (_quantile(values, share) for share in (0.5, 0.02, 0.98))
-    nmad = NMAD_TO_SIGMA * _quantile((values - median).abs().sort().values, 0.5)
+    nmad = NMAD * _quantile((values - median).abs().sort().values, 0.5)
     return Spread(median, nmad, low, high, largest)
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
-NMAD_TO_SIGMA = 1.4826
-"""Of normally distributed values."""
+from .robust import NMAD
+
 LAPLACE_SHARES = (1 - math.exp(-1), 1 - math.exp(-2))
 """Share of Laplace distributed errors within their scale and twice it."""
 PEAK_LEVEL = math.exp(-2.0)
@@ -140,7 +140,7 @@ def nmad(values: Float[np.ndarray, "*places"]) -> float:
     1.4826
     """
     known = values[np.isfinite(values)]
-    return float(NMAD_TO_SIGMA * np.median(np.abs(known - np.median(known)))) if known.size else math.nan
+    return float(NMAD * np.median(np.abs(known - np.median(known)))) if known.size else math.nan
 
 
 def still(xy: Float[np.ndarray, "2 height width"], where: Bool[np.ndarray, "height width"]) -> dict[str, float]:

@@ -10,13 +10,13 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from ..core.field import DisplacementField
+from .robust import NMAD
 
 BLOCK_CELLS = 32
 QUIET_SHARE = 0.25
 """Of the blocks with values: those that moved least, as autoRIFT takes the slowest quarter."""
 FULL_SHARE = 0.5
 """A block with fewer values is not looked at."""
-NMAD_TO_SIGMA = 1.4826
 
 
 class Quiet(NamedTuple):
@@ -68,7 +68,7 @@ def stable_ground(field: DisplacementField, mask: Bool[Tensor, "height width"] |
     if not sum(len(part[0]) for part in parts):
         return None
     values, around = (np.concatenate([part[k] for part in parts], 0) for k in (0, 1))
-    nmad = NMAD_TO_SIGMA * np.median(np.abs(around), 0)
+    nmad = NMAD * np.median(np.abs(around), 0)
     medians = np.median(values, 0)
     stats = [Quiet(float(m), float(n)) for m, n in zip(medians, nmad, strict=True)]
     ratio = _sigma_ratio(field, blocks, mask, nmad)

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy.optimize import minimize
 from torch import Tensor
 
+from ..analyse.metrics import LAPLACE_SHARES
 from ..models.estimate import Estimate
 from .validate import BORDER_PX, Validation
 
@@ -19,8 +20,6 @@ LEAST_PX = 1e-4
 """Errors count as no smaller: far below any sigma."""
 MOST_ERRORS = 200_000
 """Of a class, used to calibrate."""
-EXPECTED = (1 - math.exp(-1), 1 - math.exp(-2))
-"""Shares of a Laplace distribution within one and two of its scales."""
 
 
 class Calibration(NamedTuple):
@@ -82,7 +81,7 @@ def calibrate(errors: dict[str, Errors]) -> Calibration:
     def cost(at: np.ndarray) -> float:
         total = 0.0
         for log_error, log_scale in parts:
-            for k, share in enumerate(EXPECTED, 1):
+            for k, share in enumerate(LAPLACE_SHARES, 1):
                 above = log_error - (at[0] + at[1] * log_scale + math.log(k))
                 total += float(np.mean(np.maximum(share * above, (share - 1) * above)))
         return total

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from ..analyse.metrics import LAPLACE_SHARES
 from ..simulate.archive import Archive
-from .calibrate import EXPECTED
 from .recipe import TrainRecipe
 
 
@@ -80,7 +80,7 @@ def card(recipe: TrainRecipe, learned: Archive, held_out: Archive | None, facts:
             ["part", "one sigma", "two sigma", "mean sigma, px"],
             [[c["name"], f"{c['one']:.1%}", f"{c['two']:.1%}", f"{c['sigma_px']:.3f}"] for c in facts.coverage],
             f"Sigma is the scale of a Laplace distribution, sigma = exp({a:.3f}) * scale^{b:.3f}; share of the errors "
-            f"within one and two sigma ({EXPECTED[0]:.1%} and {EXPECTED[1]:.1%} were perfect):",
+            f"within one and two sigma ({LAPLACE_SHARES[0]:.1%} and {LAPLACE_SHARES[1]:.1%} were perfect):",
         )
     settings = yaml.safe_dump(_bare(recipe), sort_keys=False, default_flow_style=None)
     return "\n".join([*lines, "The whole recipe:", "", "```yaml", settings.strip(), "```", ""])

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from terrashift.train.calibrate import EXPECTED, Calibration, Errors, calibrate, coverage
+from terrashift.analyse.metrics import LAPLACE_SHARES
+from terrashift.train.calibrate import Calibration, Errors, calibrate, coverage
 
 
 def drawn(offset, power, count=40_000, seed=0):
@@ -26,8 +27,8 @@ def test_a_calibrated_sigma_covers_what_a_laplace_distribution_does_in_class_and
     table = coverage(errors, calibrate(errors))
     assert [line.name for line in table] == ["a", "b", "smallest sigmas", "middle", "largest sigmas"]
     for line in table:
-        assert line.one == pytest.approx(EXPECTED[0], abs=0.02)
-        assert line.two == pytest.approx(EXPECTED[1], abs=0.02)
+        assert line.one == pytest.approx(LAPLACE_SHARES[0], abs=0.02)
+        assert line.two == pytest.approx(LAPLACE_SHARES[1], abs=0.02)
     assert table[2].sigma_px < table[3].sigma_px < table[4].sigma_px
 
 
