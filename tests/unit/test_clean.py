@@ -112,7 +112,7 @@ def test_nothing_is_overwritten_unless_told(folder, capsys):
     ("words", "said"),
     [
         (["detrend", "none.tif", "-o", "x.tif"], "none.tif"),
-        (["detrend", "stranger.tif", "-o", "x.tif"], "not a displacement field"),
+        (["detrend", "stranger.tif", "-o", "x.tif"], "is no displacement field"),
         (["detrend", "cut.tif", "-o", "x.tif"], "cut.tif"),
         (["detrend", "empty.tif", "-o", "x.tif"], "only 0 cells"),
         (["detrend", "field.tif", "-o", "x.tif", "--degree", "4"], "--degree is 4: give 3 or less"),

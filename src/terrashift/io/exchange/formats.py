@@ -195,5 +195,6 @@ def _by_suffix(path: Path) -> FormatName:
 
 def _unknown(path: Path, why: str) -> InputError:
     return InputError(
-        f"{path} is no displacement field that is recognised ({why}). Give --from and one of: {', '.join(READABLE)}."
+        f"{path} is no displacement field that is recognised ({why}). Say whose it is: `terrashift convert {path} "
+        f"-o displacement.tif --from NAME`, NAME being one of {', '.join(READABLE)}."
     )
