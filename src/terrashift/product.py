@@ -16,7 +16,7 @@ from .core.grid import Grid
 from .core.tiles import Tile
 from .errors import OptionError
 from .estimators.base import Search
-from .io.atomic import check_target
+from .io.atomic import check_targets
 from .io.raster import Raster, RasterPair, checksum
 from .recipe import Recipe
 
@@ -60,12 +60,7 @@ class Files(NamedTuple):
             OptionError: where a result would replace an input.
             OutputError: where a name is taken or the folder refuses.
         """
-        sources = {Path(path).resolve() for path in inputs}
-        for path in self:
-            if path.resolve() in sources:
-                raise OptionError(f"{path} is an input: choose another name for the result")
-        for path in self:
-            check_target(path, overwrite)
+        check_targets(self, inputs, overwrite)
 
 
 class Input(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
-from .robust import NMAD
+from . import robust
 
 LAPLACE_SHARES = (1 - math.exp(-1), 1 - math.exp(-2))
 """Share of Laplace distributed errors within their scale and twice it."""
@@ -139,8 +139,7 @@ def nmad(values: Float[np.ndarray, "*places"]) -> float:
     >>> round(nmad(np.array([0.0, 1.0, 2.0, 3.0, 100.0])), 4)
     1.4826
     """
-    known = values[np.isfinite(values)]
-    return float(NMAD * np.median(np.abs(known - np.median(known)))) if known.size else math.nan
+    return robust.nmad(values[np.isfinite(values)])
 
 
 def still(xy: Float[np.ndarray, "2 height width"], where: Bool[np.ndarray, "height width"]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import OutputError
+from ..errors import OptionError, OutputError
 
 FULL_WORDS = ("space", "too large", "Write error")
 """What GDAL says of a disk that takes no more; it passes on no error number."""
@@ -33,6 +33,21 @@ def check_target(path: str | Path, overwrite: bool, needed_bytes: int = 0) -> No
     except OSError as error:
         raise explain(target, error) from error
     check_space(target, needed_bytes)
+
+
+def check_targets(paths: Iterable[Path], inputs: Iterable[str | Path], overwrite: bool) -> None:
+    """Make sure before any work that all can be written, and that none is an input.
+
+    Raises:
+        OptionError: where a result would replace an input.
+        OutputError: where a name is taken or the folder refuses.
+    """
+    targets, sources = list(paths), {Path(path).resolve() for path in inputs}
+    for path in targets:
+        if path.resolve() in sources:
+            raise OptionError(f"{path} is an input: choose another name for the result")
+    for path in targets:
+        check_target(path, overwrite)
 
 
 def _refuse_place(target: Path, overwrite: bool) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from ..core.grid import Grid
 from ..errors import OptionError
 from ..io.aligned import data_bands, open_band, write_bands
-from ..io.atomic import atomic_write_text, check_target
+from ..io.atomic import atomic_write_text, check_targets
 from ..io.points import best_suffix, write_points
 from ..io.raster import Raster, ReadOptions, checksum, open_raster
 from .apply import aligned_blocks
@@ -68,11 +68,7 @@ class Output(NamedTuple):
             OptionError: where a result would replace an input.
             OutputError: where a name is taken or the folder refuses.
         """
-        sources = {Path(path).resolve() for path in inputs}
-        for path in self:
-            if path.resolve() in sources:
-                raise OptionError(f"{path} is an input: choose another name for the result")
-            check_target(path, overwrite)
+        check_targets(self, inputs, overwrite)
 
 
 @dataclass(frozen=True, slots=True)
