@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import Literal
 
 from pydantic import Field
+from torch import Tensor
 
 from ..models.estimate import Estimate
 from ..models.microflow import MicroFlow as Network
 from ..models.microflow import MicroFlowOptions
 from .learned import SCORED_PX, Learned, Limits, Sight
 from .networks import last_of, network_options, over_mirrors
+from .sides import with_sides
 
 BLOCK_PX = 1024
 HALO_PX = 96
@@ -32,10 +34,16 @@ class MicroFlow(Learned, frozen=True, extra="forbid"):
         default="microflow-compact", description="Trained weights: a name of the package's, or a .safetensors file."
     )
 
+    both_sides: bool = Field(
+        default=True,
+        description="Where motion differs by more than a pixel nearby, as across a fault, measure again from the "
+        "motion of either side, and keep what fits the images better.",
+    )
+
     @property
     def papers(self) -> tuple[str, ...]:
         """Keys of the papers behind it."""
-        return ("bertrand2025",)
+        return ("bertrand2025", "wang1994")
 
     @property
     def window_px(self) -> int:
@@ -59,4 +67,9 @@ class MicroFlow(Learned, frozen=True, extra="forbid"):
 
     def _find(self, sight: Sight) -> Estimate:
         run = last_of(self._ready(sight.before.device))
-        return over_mirrors(run, sight.before, sight.after, sight.start, self.mirrors)
+
+        def measured(start: Tensor | None) -> Estimate:
+            return over_mirrors(run, sight.before, sight.after, start, self.mirrors)
+
+        found = measured(sight.start)
+        return with_sides(sight.before, sight.after, found, measured) if self.both_sides else found

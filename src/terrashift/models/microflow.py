@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, grid_sample, interpolate, leaky_relu, pad, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import avg_pool2d, grid_sample, interpolate, leaky_relu, pixel_shuffle, pixel_unshuffle
 
+from ..ops.box import box_mean
 from .equations import EQUATIONS, equations
 from .estimate import Estimate
 
@@ -131,10 +132,10 @@ def normalise(image: Float[Tensor, "batch 1 height width"]) -> Float[Tensor, "ba
     size = tuple(image.shape[-2:])
     middle = image.mean((2, 3), keepdim=True)  # keeps the squares small
     shifted = image - middle
-    mean = _box(avg_pool2d(shifted, STATISTICS_PX), 5)
-    square = _box(avg_pool2d(shifted * shifted, STATISTICS_PX), 5)
+    mean = box_mean(avg_pool2d(shifted, STATISTICS_PX), 5)
+    square = box_mean(avg_pool2d(shifted * shifted, STATISTICS_PX), 5)
     variance = (square - mean * mean).clamp_min(0)
-    floor = 0.01 * _box(variance, 17) + 1e-12
+    floor = 0.01 * box_mean(variance, 17) + 1e-12
     scale = (variance + floor).rsqrt()
     mean, scale = (interpolate(part, size=size, mode="bilinear", align_corners=False) for part in (mean, scale))
     return ((shifted - mean) * scale).clamp(-LARGEST, LARGEST)
@@ -162,12 +163,5 @@ def _pyramid(image: Tensor) -> list[Tensor]:
 
 def _smooth(flow: Tensor) -> Tensor:
     """The flow over some 20 px."""
-    coarse = _box(avg_pool2d(flow, 4), 5)
+    coarse = box_mean(avg_pool2d(flow, 4), 5)
     return interpolate(coarse, size=tuple(flow.shape[-2:]), mode="bilinear", align_corners=False)
-
-
-def _box(image: Tensor, side: int) -> Tensor:
-    """Mean over a square, the border repeated outside."""
-    half = side // 2
-    wide = pad(image, (half, half, half, half), mode="replicate")
-    return avg_pool2d(avg_pool2d(wide, (side, 1), 1), (1, side), 1)

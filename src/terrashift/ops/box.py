@@ -1,15 +1,18 @@
-"""Sums over square windows, by doubling: few additions, the same bits wherever the window lies."""
+"""Sums and means over square windows."""
 
 from __future__ import annotations
 
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, pad
 
 
 def box_sum(
     image: Float[Tensor, "*batch height width"], side: int, step: int = 1
 ) -> Float[Tensor, "*batch rows columns"]:
     """Sum over every `step`-th window of `side` x `side` px that lies inside the image.
+
+    By doubling: few additions, and the same bits wherever the window lies.
 
     >>> import torch
     >>> box_sum(torch.ones(4, 5), 3)
@@ -18,6 +21,13 @@ def box_sum(
     """
     image = _run_sum(image, side, -1)[..., ::step]
     return _run_sum(image, side, -2)[..., ::step, :]
+
+
+def box_mean(image: Float[Tensor, "batch band height width"], side: int) -> Float[Tensor, "batch band height width"]:
+    """Mean over the square of `side` x `side` px (odd) around each pixel, the border repeated outside."""
+    half = side // 2
+    wide = pad(image, (half, half, half, half), mode="replicate")
+    return avg_pool2d(avg_pool2d(wide, (side, 1), 1), (1, side), 1)
 
 
 def _run_sum(x: Tensor, side: int, axis: int) -> Tensor:
