@@ -36,7 +36,7 @@ class MicroFlow(Learned, frozen=True, extra="forbid"):
 
     both_sides: bool = Field(
         default=True,
-        description="Where motion differs by more than a pixel nearby, as across a fault, measure again from the "
+        description="Where motion differs by more than 1.5 px nearby, as across a fault, measure again from the "
         "motion of either side, and keep what fits the images better.",
     )
 

@@ -24,10 +24,12 @@ COARSE_PX = 4
 """The sides' motion is found on a grid this much coarser, each cell the mean of its pixels."""
 REACH = 8
 """Cells to either side that a side's motion is looked for: some 30 px, beyond the smear across a fault."""
-LEAST_PX = 1.0
+LEAST_PX = 1.5
 """Sides whose motions are nearer to each other than this are one."""
 BETTER = 0.9
 """Share of the difference between the images that a side's motion must stay below, to be taken."""
+ALIKE = 0.85
+"""Normalised images that differ more than this have changed too much to tell sides apart: unrelated ones differ by 1.13."""
 WINDOWS_PX = (7, 21)
 """The difference is averaged over squares of these sides: sharp along the fault, steady away from it."""
 MOST = 2.0
@@ -83,7 +85,7 @@ def with_sides(
         return found
     fixed = normalise(before)
     flow, log_scale = found
-    least = BETTER * _difference(fixed, after, flow)
+    least = (BETTER * _difference(fixed, after, flow)).clamp_max(ALIKE)
     for side in (sides.first, sides.second):
         other = again(side)
         difference = _difference(fixed, after, other.flow)

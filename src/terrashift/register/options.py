@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from ..ops.sample import Kernel
 
 Model = Literal["translation", "affine", "poly2", "poly3", "local", "network", "auto"]
+WINDOW_PX = 64
 ORDERS: dict[str, int] = {"translation": 0, "affine": 1, "poly2": 2, "poly3": 3}
 """Of the polynomial that each global model is."""
 
@@ -34,8 +35,13 @@ class RegisterOptions(BaseModel, frozen=True, extra="forbid"):
         description="How values between pixels are made, once, in the result; smaller kernels take over beside gaps. "
         "nearest for classes.",
     )
-    window_px: int = Field(
-        default=64, ge=16, le=256, multiple_of=2, description="Side of the windows that tie points are measured by."
+    window_px: int | None = Field(
+        default=None,
+        ge=16,
+        le=256,
+        multiple_of=2,
+        description=f"Side of the windows that tie points are measured by; unless given {WINDOW_PX}, and with --model "
+        "local half of that where tie points that were left out are predicted much better so.",
     )
     spacing_px: int | None = Field(
         default=None,

@@ -18,9 +18,9 @@ from .content import map_from_content
 from .correlate import detail, whole_shift
 from .dense import by_network, check_network, check_size, judged
 from .exclude import Ground, check_trace
-from .fit import ce90, fit_polynomial, frame_of
+from .fit import ce90, fit_polynomial, frame_of, trimmed_rms
 from .mapping import Behind, Mapping, Polynomial, Sum
-from .options import ORDERS, RegisterOptions
+from .options import ORDERS, WINDOW_PX, RegisterOptions
 from .overlap import Names, georeferenced_map, is_placed, refuse_apart
 from .region import common_region
 from .result import Registration
@@ -239,10 +239,10 @@ class _Look(NamedTuple):
         return self.ties.of_score(self.chance.least_score)
 
 
-def _scene(job: Job) -> Scene:
-    """What tie points at full resolution are measured on."""
+def _scene(job: Job, window_px: int = WINDOW_PX) -> Scene:
+    """What tie points at full resolution are measured on; `window_px` unless the options name another."""
     shape, options = job.reference.grid.shape, job.options
-    window = min(options.window_px, max(LEAST_WINDOW_PX, 2 * (min(shape) // 4)))
+    window = min(options.window_px or window_px, max(LEAST_WINDOW_PX, 2 * (min(shape) // 4)))
     return Scene(shape, options.spacing_px or usual_spacing(shape, window, MOST_TIES), window)
 
 
@@ -264,9 +264,20 @@ def _dense(job: Job, start: Mapping) -> Outcome:
 
 
 def _fine(job: Job, start: Mapping, correction: Sum) -> Outcome:
-    """Measure at full resolution, until the map no longer changes."""
+    """Measure at full resolution; a local model with small windows too, which see less of how the ground bends."""
+    outcome = _measured(job, start, correction, _scene(job))
+    if job.options.model != "local" or job.options.window_px:
+        return outcome
+    try:
+        finer = _measured(job, start, outcome.correction, _scene(job, WINDOW_PX // 2))
+    except InputError:  # small windows match too little here
+        return outcome
+    return finer if trimmed_rms(finer.held_out) < BETTER_LOCALLY * trimmed_rms(outcome.held_out) else outcome
+
+
+def _measured(job: Job, start: Mapping, correction: Sum, scene: Scene) -> Outcome:
+    """Measure until the map no longer changes."""
     grid, options = job.reference.grid, job.options
-    scene = _scene(job)
     window, spacing = scene.window_px, scene.spacing_px
     look = None
     for number in range(options.rounds):
