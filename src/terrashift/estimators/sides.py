@@ -29,7 +29,7 @@ LEAST_PX = 1.5
 BETTER = 0.9
 """Share of the difference between the images that a side's motion must stay below, to be taken."""
 ALIKE = 0.85
-"""Images that differ more than this, normalised, changed too much to tell sides apart: unrelated ones differ by 1.13."""
+"""Normalised images that differ more than this changed too much to tell sides apart: unrelated ones differ by 1.13."""
 WINDOWS_PX = (7, 21)
 """The difference is averaged over squares of these sides: sharp along the fault, steady away from it."""
 MOST = 2.0
