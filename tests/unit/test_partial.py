@@ -25,9 +25,9 @@ from terrashift.recipe import Recipe
 from terrashift.regularise.quadratic import Quadratic
 from terrashift.runner import RunOptions
 
-SHAPE = (150, 200)
+SHAPE = (600, 300)
 RECIPE = Recipe(
-    estimate=Frequency(window_px=16, start_window_px=32, step_px=4),
+    estimate=Frequency(window_px=16, start_window_px=32, step_px=8),
     search=SearchOptions(search_px=2),
     run=RunOptions(tile_px=64, threads=1, device="cpu"),
 )
@@ -127,7 +127,7 @@ def test_a_smoothed_partial_result_lacks_the_failed_tile_and_no_more(pair, tmp_p
 
 
 def test_the_exit_code_and_the_list_of_failed_tiles(pair, tmp_path, monkeypatch, capsys):
-    text = "--method frequency --window 16 --start-window-px 32 --step 4 --search-px 2 --tile-px 64 --threads 1"
+    text = "--method frequency --window 16 --start-window-px 32 --step 8 --search-px 2 --tile-px 64 --threads 1"
     words = text.split()
     command = ["measure", *pair, "-o", str(tmp_path / "d.tif"), *words, "--device", "cpu"]
     with monkeypatch.context() as patch:
