@@ -60,11 +60,13 @@ class Runs:
             raise SystemExit(f"the run left alone ended with {child.exitcode}")
         return time.monotonic() - start
 
-    def killed(self, output: Path, after_s: float) -> bool:
-        """Go on and kill; whether the run lived until then."""
+    def killed(self, output: Path, more: int, after_s: float) -> bool:
+        """Go on, and kill so long after so many more tiles are finished; whether the run lived until then."""
+        before = sum(kept(output))
         child = self.start(output, "--resume")
-        if begun(child, output) is not None:
-            time.sleep(after_s)
+        while child.is_alive() and sum(kept(output)) < before + more:
+            time.sleep(0.005)
+        time.sleep(after_s)
         child.kill()
         child.join()
         return child.exitcode == -signal.SIGKILL
@@ -102,6 +104,11 @@ def begun(child, output: Path) -> float | None:
     return None
 
 
+def kept(output: Path) -> list[int]:
+    """Finished tiles in each pass."""
+    return [len(list(place.glob("[0-9]*"))) for place in sorted(work_folder(output).glob("**/done"))]
+
+
 def bits(path: Path) -> bytes:
     """All values of a file."""
     with rasterio.open(path) as dataset:
@@ -126,10 +133,11 @@ def main() -> None:
         hits = 0
         for number in range(options.kills):
             # every run goes on from the last, so that ten pieces of the work make the whole
-            after = chance.uniform(0, 2 * span / options.kills)
-            hits += runs.killed(output, after)
-            parts = [len(list(place.glob("[0-9]*"))) for place in sorted(work_folder(output).glob("**/done"))]
-            print(f"kill {number + 1}: {after:.2f} s in; tiles kept in each pass: {parts}", flush=True)
+            more, after = chance.randint(0, 2), chance.uniform(0, span / options.kills)
+            hits += runs.killed(output, more, after)
+            print(
+                f"kill {number + 1}: {more} tiles and {after:.2f} s in; kept in each pass: {kept(output)}", flush=True
+            )
             if output.exists() and not work_folder(output).exists():
                 break
         code, said = runs.to_the_end(output, "--resume", "--overwrite")
