@@ -16,7 +16,7 @@ verbs
 flags demo dataset faults
 console arguments
 pipeline evaluate page
-presets product report
+presets product report losses
 recipe
 runner
 plot train

@@ -1,5 +1,9 @@
 """What can go wrong, each with what was met and what to do next."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+
 
 class TerrashiftError(Exception):
     """Root of every error that TerraShift raises on purpose; the message holds the remedy."""
@@ -23,3 +27,8 @@ class OutputError(TerrashiftError, OSError):
 
 class IncompleteError(TerrashiftError, RuntimeError):
     """Some tiles failed or a run was cut short; what is finished is kept."""
+
+    def __init__(self, message: str = "", failed: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.failed = dict(failed or {})
+        """Cause by the key of the tile, `row.column`."""

@@ -28,6 +28,7 @@ from .io.cog import to_tags, write_field
 from .io.raster import Raster, RasterPair, ReadOptions, open_pair
 from .io.sinks import MemorySink, StoredFlow
 from .io.store import TileStore, discard, work_folder
+from .losses import FAILED_TILES, Losses
 from .plot.maps import quicklook
 from .product import Files, Thumbnail, provenance
 from .recipe import Recipe
@@ -86,7 +87,7 @@ def measure(
         InputError: an image cannot be used, or the pair cannot be measured.
         OptionError: a setting cannot work here.
         OutputError: the result cannot be written.
-        IncompleteError: some tiles failed; `resume=True` tries them again.
+        IncompleteError: some tiles failed, and the recipe does not allow for that; `resume=True` tries them again.
     """
     recipe, watch, files = recipe or Recipe(), watch or Watch(), Files.beside(output)
     # a run only begins where the names are free or may be replaced, so what it left may be replaced by going on
@@ -110,9 +111,11 @@ def measure(
             discard(work_folder(files.field))
         with _open_store(files, pair.grid, recipe, made_by, resume) as store, _saying_what_is_kept(store):
             first, second = _parts(watch.tiles, store, recipe)
-            run_tiles(recipe.estimator, pair, search, store, recipe.run, first, recipe.regularises)
-            with _regularised(store, pair.grid, recipe, second) as final:
-                summary = _write(files, final, pair.grid, recipe, made_by)
+            losses = Losses(recipe, watch.warn)
+            with losses.borne(store):
+                run_tiles(recipe.estimator, pair, search, store, recipe.run, first, recipe.regularises)
+            with _regularised(store, pair.grid, recipe, second, losses) as final:
+                summary = _write(files, final, pair.grid, recipe, made_by | losses.tags)
             store.remove()
     return summary
 
@@ -196,14 +199,17 @@ def _parts(progress: Progress, store: TileStore, recipe: Recipe) -> tuple[Progre
 
 
 @contextmanager
-def _regularised(store: TileStore, image_grid: Grid, recipe: Recipe, progress: Progress) -> Iterator[TileStore]:
+def _regularised(
+    store: TileStore, image_grid: Grid, recipe: Recipe, progress: Progress, losses: Losses
+) -> Iterator[TileStore]:
     """The store of the final displacement: the first one, or that of a second pass over its flow."""
     if not recipe.regularises:
         yield store
         return
     ground = Ground(image_grid, recipe.estimator.step_px)
     with store.next_pass(BLOCK) as final:
-        run_regularise(recipe.regularise, StoredFlow(store), ground, final, recipe.run, progress)
+        with losses.borne(final):
+            run_regularise(recipe.regularise, StoredFlow(store), ground, final, recipe.run, progress)
         yield final
 
 
@@ -237,7 +243,10 @@ def _write(files: Files, store: TileStore, image_grid: Grid, recipe: Recipe, mad
     quicklook(thumbnail.field(made_by), files.picture)
     head = f"How {files.field.name} was made: TerraShift {made_by['TERRASHIFT_VERSION']}, recipe {recipe.hash[:12]}."
     atomic_write_text(files.recipe, recipe.to_yaml(head=head))
-    summary = numbers.summary(made_by, {"regularised by": recipe.regularise.name} if recipe.regularises else {})
+    extra = {"regularised by": recipe.regularise.name} if recipe.regularises else {}
+    if FAILED_TILES in made_by:
+        extra["failed tiles"] = f"{len(made_by[FAILED_TILES])}; their cells have no value, see {FAILED_TILES}"
+    summary = numbers.summary(made_by, extra)
     atomic_write_text(files.summary, summary.to_json() + "\n")
     return summary
 

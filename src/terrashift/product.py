@@ -25,7 +25,7 @@ FIELD_SUFFIXES = (".tif", ".tiff")
 CONVENTION = (
     "east and north are the motion of the ground from before to after, positive toward the east and the north of the "
     "grid, in {unit}; NaN where there is no value, and reasons says why: 1 nodata, 2 edge, 4 low score, 8 no texture, "
-    "16 best match on the edge of the search, 32 the backward measurement disagrees"
+    "16 best match on the edge of the search, 32 the backward measurement disagrees, 64 its tile could not be computed"
 )
 
 

@@ -48,7 +48,7 @@ REGULARISERS: dict[str, type[Off] | type[Quadratic] | type[Tv] | type[LogTv]] = 
     "tv": Tv,
     "log_tv": LogTv,
 }
-OF_NETWORKS = LogTv(strength_px=0.4, tolerance_px=0.005)
+OF_NETWORKS = LogTv(strength_px=0.4, tolerance_px=0.003)
 """How the motion that trained networks find is smoothed: their errors reach over many vectors (see docs/methods.md)."""
 UNIONS: dict[str, Mapping[str, type[BaseModel]]] = {"estimate": METHODS, "regularise": REGULARISERS}
 """Sections whose key `method` decides which other keys they have."""

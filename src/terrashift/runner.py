@@ -41,7 +41,7 @@ Progress = Callable[[int, int], None]
 
 
 class RunOptions(BaseModel, frozen=True, extra="forbid"):
-    """What a run may use of the machine; none of it changes the result."""
+    """What a run may use of the machine; none of it changes what is measured."""
 
     max_memory: str = Field(
         default="3GiB", description="Memory that the whole process may take, such as 800MB or 3GiB."
@@ -54,6 +54,10 @@ class RunOptions(BaseModel, frozen=True, extra="forbid"):
         ge=1,
         description="Side of the tiles that are stored and resumed, image pixels, rounded up to whole blocks; "
         f"unless given an eighth of the image, {LARGEST_TILE_PX} at most.",
+    )
+    allow_partial: bool = Field(
+        default=False,
+        description="Write the result even where tiles failed: without values there, and with a reason of their own.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="Where to compute; auto takes a GPU if any."
@@ -273,7 +277,9 @@ def _incomplete(failed: dict[str, str], total: int, what: str) -> IncompleteErro
     return IncompleteError(
         f"{len(failed)} of {total} {what} failed (row.column of the tile: cause):\n"
         + "\n".join(lines)
-        + "\nThe others are finished and kept. The same command with --resume tries the failed ones again."
+        + "\nThe others are finished and kept. The same command with --resume tries the failed ones again, and with "
+        "--resume --allow-partial writes the result without them.",
+        failed,
     )
 
 

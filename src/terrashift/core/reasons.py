@@ -14,6 +14,7 @@ class Reason(IntFlag):
     NO_TEXTURE = 8
     SEARCH_EDGE = 16
     INCONSISTENT = 32
+    FAILED = 64
 
     @property
     def meaning(self) -> str:
@@ -33,4 +34,5 @@ _MEANINGS = {
     Reason.NO_TEXTURE: ("no texture to match (water, snow, saturated)", "use a larger window or another band"),
     Reason.SEARCH_EDGE: ("best match on the edge of the search", "raise --search-px"),
     Reason.INCONSISTENT: ("backward measurement disagrees", "use a larger window, or raise --backward-px"),
+    Reason.FAILED: ("its tile could not be computed (see FAILED_TILES)", "mend the cause, and measure again"),
 }

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..core.field import DisplacementField
+from ..core.reasons import Reason
 from ..core.tiles import Tile, plan_tiles
 from ..errors import OutputError
 from .atomic import atomic_write_text, explain
@@ -26,6 +27,7 @@ from .lock import FolderLock
 BANDS = len(DisplacementField.BANDS)
 FORMAT = 1
 _MANIFEST, _ARRAY, _DONE, _LOCK, _NEXT = "manifest.json", "field.zarr", "done", "lock", "next-pass"
+_LOST = "lost"
 
 
 def work_folder(output: str | Path) -> Path:
@@ -85,6 +87,7 @@ class TileStore:
             kept = _read_manifest(place)
             if kept is not None:
                 _refuse_other_run(place, kept, wanted, resume)
+                _retry_lost(place)
             else:
                 _create(place, wanted)
             return cls(place, shape, tile, _open_array(place), lock)
@@ -128,6 +131,22 @@ class TileStore:
             raise
         except OSError as error:
             raise explain(self.folder, error) from error
+
+    def give_up(self, tile: Tile) -> None:
+        """Keep a tile without any value, its reason FAILED; the next `open` counts it as unfinished again.
+
+        Raises:
+            OutputError: where the disk is full.
+        """
+        rows, columns = (part.stop - part.start for part in tile.core)
+        values = torch.full((BANDS, rows, columns), torch.nan)
+        values[-1] = float(Reason.FAILED)
+        try:
+            (self.folder / _LOST).mkdir(exist_ok=True)
+            (self.folder / _LOST / tile.key).touch()
+        except OSError as error:
+            raise explain(self.folder, error) from error
+        self.write(tile, values)
 
     def read(self, tile: Tile) -> Float[Tensor, "6 height width"]:
         """The result of a finished tile.
@@ -229,7 +248,7 @@ def _create(folder: Path, manifest: dict[str, Any]) -> None:
     rows, columns = manifest["shape"]
     side = manifest["tile"]
     try:
-        for left in (_DONE, _NEXT):  # what a removal cut short may have left
+        for left in (_DONE, _NEXT, _LOST):  # what a removal cut short may have left
             shutil.rmtree(folder / left, ignore_errors=True)
         (folder / _DONE).mkdir()
         zarr.create_array(
@@ -278,6 +297,16 @@ def _refuse_other_run(folder: Path, kept: dict[str, Any], wanted: dict[str, Any]
         )
 
 
+def _retry_lost(folder: Path) -> None:
+    """Count tiles that were given up as unfinished, and drop what a second pass made of them."""
+    lost = folder / _LOST
+    if lost.is_dir():
+        shutil.rmtree(folder / _NEXT, ignore_errors=True)
+        for tile in lost.iterdir():
+            (folder / _DONE / tile.name).unlink(missing_ok=True)
+        shutil.rmtree(lost)
+
+
 def _differences(kept: Any, wanted: Any, name: str = "") -> Iterator[str]:
     """What differs between two trees of JSON values, one line each."""
     if isinstance(kept, dict) and isinstance(wanted, dict):
@@ -290,7 +319,8 @@ def _differences(kept: Any, wanted: Any, name: str = "") -> Iterator[str]:
 
 def _is_unborn(folder: Path) -> bool:
     """True for a folder that a run had no time to fill."""
-    return all(item.name in (_LOCK, _ARRAY, _DONE, _NEXT) or item.name.startswith(".") for item in folder.iterdir())
+    known = (_LOCK, _ARRAY, _DONE, _NEXT, _LOST)
+    return all(item.name in known or item.name.startswith(".") for item in folder.iterdir())
 
 
 def _delete(folder: Path) -> None:

@@ -21,7 +21,7 @@ MAP_WIDTH, MAP_TALLEST, MAP_LOWEST = 338, 560, 130
 WIDE, FLAT = 1350, 300
 NO_VALUE = "#b3b8bc"
 EAST_COLOUR, NORTH_COLOUR, INK = "#b5493c", "#1f6f8b", "#1f2933"
-CAUSES = ("#eef2f4", "#46327e", "#277f8e", "#d1783c", "#8c8c3a", "#9f2a63", "#4ac16d")
+CAUSES = ("#eef2f4", "#46327e", "#277f8e", "#d1783c", "#8c8c3a", "#9f2a63", "#4ac16d", "#6b7280")
 """Of the map of reasons: a value, then the bits of `Reason` in their order."""
 ARROWS = 20
 BINS = 90

@@ -20,7 +20,7 @@ from ..errors import OptionError
 from .base import Regulariser
 from .problem import median_sigma
 
-BLOCK = 512
+BLOCK = 768
 """Side of a block, measurements."""
 SAMPLES = 1024
 """How many measurements along the longer side tell the typical standard error."""

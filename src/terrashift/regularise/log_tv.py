@@ -21,7 +21,8 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from ..core.field import Flow
-from ..ops.tv import Data, Edges, Solution, Stop, steepness, total_variation
+from ..ops.quads import Data, Edges, Stop
+from ..ops.tv import Solution, total_variation
 from .base import BySigma, FillPx, MaxIterations, SigmaPx, TolerancePx
 from .problem import Problem
 from .tv import BYTES_PER_MEASUREMENT, reach_of
@@ -38,13 +39,13 @@ class LogPrice(NamedTuple):
     def energy(self, field: Float[Tensor, "band height width"], data: Data, edges: Edges) -> float:
         """What is minimised."""
         share = edges.share()
-        cost = share.square() * torch.log1p(steepness(edges.slope(field)) / share / self.edge_px)
+        cost = share.square() * torch.log1p(edges.steepness(field) / share / self.edge_px)
         return data.energy(field) + self.strength_px * self.edge_px * cost.sum(dtype=torch.float64).item()
 
     def tangent(self, field: Float[Tensor, "band height width"], edges: Edges) -> Float[Tensor, "rows columns"]:
         """Price of a further small change in each quad, times its share."""
         share = edges.share()
-        return self.strength_px * share / (1 + steepness(edges.slope(field)) / share / self.edge_px)
+        return self.strength_px * share / (1 + edges.steepness(field) / share / self.edge_px)
 
 
 class Rounds(NamedTuple):

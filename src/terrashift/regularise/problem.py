@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ..core.field import Flow
 from ..core.reasons import Reason
-from ..ops.tv import Data, Edges
+from ..ops.quads import Data, Edges
 
 LEAST, MOST = 0.1, 10.0  # weights: a standard error that is far off must neither silence a vector nor crown it
-UNFILLABLE = int(Reason.NODATA | Reason.EDGE)
+UNFILLABLE = int(Reason.NODATA | Reason.EDGE | Reason.FAILED)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

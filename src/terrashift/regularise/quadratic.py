@@ -12,7 +12,8 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from ..core.field import Flow
-from ..ops.tv import Stop, quadratic
+from ..ops.membrane import quadratic
+from ..ops.quads import Stop
 from .base import BySigma, FillPx, MaxIterations, SigmaPx, TolerancePx
 from .problem import LEAST, Problem
 

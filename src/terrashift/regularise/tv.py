@@ -13,12 +13,13 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from ..core.field import Flow
-from ..ops.tv import Stop, total_variation
+from ..ops.quads import Stop
+from ..ops.tv import total_variation
 from .base import BySigma, FillPx, MaxIterations, SigmaPx, TolerancePx
 from .problem import Problem
 
-BYTES_PER_MEASUREMENT = 4 * 70
-"""Peak of the primal-dual iteration: the dual and its update, the field and its successors, the look at the gap."""
+BYTES_PER_MEASUREMENT = 4 * 60
+"""Peak of the primal-dual iteration: the dual, the field, its plan, and the start from half the resolution."""
 FARTHEST = 256
 
 

@@ -6,17 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from terrashift.ops.tv import (
-    NORM2,
-    Data,
-    Edges,
-    Slope,
-    Stop,
-    quadratic,
-    scale_quads,
-    steepness,
-    total_variation,
-)
+from terrashift.ops.membrane import quadratic
+from terrashift.ops.quads import NORM2, Data, Edges, Stop, length_of, shrink
+from terrashift.ops.tv import total_variation
 
 SHAPE = (23, 31)
 EXACT = Stop(1e-6, 4000)
@@ -40,10 +32,16 @@ def uniform(data: Data, price: float) -> torch.Tensor:
     return price * Edges.within(data.region).share()
 
 
+def gradient(edges: Edges, field: torch.Tensor) -> torch.Tensor:
+    """Changes along the four edges of every quad, in the order of a dual."""
+    bands = zip(*edges.changes(field), strict=True)
+    return torch.stack([Edges(across, down).on_quads() for across, down in bands], 1) / 2**0.5
+
+
 def energy(field: torch.Tensor, data: Data, price: float) -> float:
     """What total variation minimises."""
     edges = Edges.within(data.region)
-    return data.energy(field) + price * (edges.share() * steepness(edges.slope(field))).sum().item()
+    return data.energy(field) + price * (edges.share() * edges.steepness(field)).sum().item()
 
 
 def noisy_step(shape: tuple[int, int] = SHAPE, noise: float = 0.1) -> torch.Tensor:
@@ -53,21 +51,22 @@ def noisy_step(shape: tuple[int, int] = SHAPE, noise: float = 0.1) -> torch.Tens
     return torch.stack([side, -0.4 * side]) + noise * draw(2, *shape)
 
 
-def test_the_divergence_is_minus_the_adjoint_of_the_slope():
+def test_the_divergence_is_minus_the_adjoint_of_the_gradient():
     edges = Edges(*(part.double() for part in Edges.within(ragged())))
     field = draw(2, *SHAPE).double()
-    dual = Slope(*(draw(2, 2, *part.shape, seed=3 + k).double() for k, part in enumerate(edges)))
-    left = sum((p * s).sum() for p, s in zip(dual, edges.slope(field), strict=True))
+    dual = draw(4, 2, SHAPE[0] + 1, SHAPE[1] + 1, seed=3).double()
+    left = (gradient(edges, field) * dual).sum()
+    torch.testing.assert_close(edges.work(field, dual).sum(), left)
     right = -(field * edges.divergence(dual)).sum()
     assert left.abs() > 1
     torch.testing.assert_close(left, right)
 
 
-def test_the_slope_is_never_longer_than_the_steps_allow():
+def test_the_gradient_is_never_longer_than_the_steps_allow():
     edges = Edges.within(torch.ones(40, 41, dtype=torch.bool))
     field = draw(1, 40, 41)
     for _ in range(300):
-        field = -edges.divergence(edges.slope(field))
+        field = -edges.divergence(gradient(edges, field))
         length = field.norm()
         field = field / length
     assert 0.95 * NORM2 < length < NORM2
@@ -79,11 +78,16 @@ def test_the_steepness_of_a_straight_fault_is_its_height_along_its_length():
     region = torch.ones(SHAPE, dtype=torch.bool)
     region[10:12, 8:20] = False  # a gap, past which it goes on
     edges = Edges.within(region)
-    found = steepness(edges.slope(field))
+    found = edges.steepness(field)
     torch.testing.assert_close(found[1:10, 12], torch.full((9,), 5.0))
     torch.testing.assert_close((edges.share() * found).sum(), torch.tensor(5.0 * (SHAPE[0] - 2)))
     torch.testing.assert_close((found / edges.share())[:, 12].amax(), torch.tensor(5.0))
     assert found[:, :12].sum() == 0
+
+
+def test_the_steepness_is_the_length_of_the_gradient():
+    edges, field = Edges.within(ragged()), draw(2, *SHAPE)
+    torch.testing.assert_close(edges.steepness(field), length_of(gradient(edges, field)))
 
 
 @pytest.mark.parametrize(
@@ -91,16 +95,21 @@ def test_the_steepness_of_a_straight_fault_is_its_height_along_its_length():
 )
 def test_turning_the_field_turns_its_steepness(turn):
     region, field = ragged(), draw(2, *SHAPE)
-    one = turn(steepness(Edges.within(region).slope(field)))
-    other = steepness(Edges.within(turn(region)).slope(turn(field)))
+    one = turn(Edges.within(region).steepness(field))
+    other = Edges.within(turn(region)).steepness(turn(field))
     torch.testing.assert_close(one, other)
 
 
-def test_scaling_quads_scales_their_steepness_and_nothing_else():
-    slope = Slope(*(part.clone() for part in Edges.within(ragged()).slope(draw(2, *SHAPE))))
-    before, factor = steepness(slope), torch.rand(SHAPE[0] + 1, SHAPE[1] + 1)
-    scale_quads(slope, factor)
-    torch.testing.assert_close(steepness(slope), before * factor)
+def test_a_dual_is_shrunk_to_its_price_and_never_turned():
+    dual, price = draw(4, 2, 7, 9), torch.rand(7, 9, generator=torch.Generator().manual_seed(1)) * 4
+    dual[:, :, 2, 3], price[2, 3], price[4, 4] = 0.0, 0.0, 0.0
+    found = dual.clone()
+    shrink(found, price)
+    torch.testing.assert_close(length_of(found), torch.minimum(dual.square().sum((0, 1)).sqrt(), price))
+    assert (found * dual >= 0).all()
+    short = length_of(dual) < price
+    assert short.any()
+    assert torch.equal(found[..., short], dual[..., short])
 
 
 def test_total_variation_takes_price_over_width_from_a_strip():
