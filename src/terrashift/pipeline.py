@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .analyse.findings import ImageFacts, PairCheck
 from .analyse.preflight import check_pair
+from .cluster.workers import Cluster
 from .core.field import DisplacementField
 from .core.grid import Grid
 from .core.image import Image, Pair
@@ -25,7 +26,7 @@ from .estimators.base import Search
 from .estimators.search import choose_search, coarse_motion
 from .io.atomic import atomic_write_text
 from .io.cog import to_tags, write_field
-from .io.raster import Raster, RasterPair, ReadOptions, open_pair
+from .io.raster import Raster, RasterPair, ReadOptions, bounded_cache, open_pair
 from .io.sinks import MemorySink, StoredFlow
 from .io.store import TileStore, discard, work_folder
 from .plot.maps import quicklook
@@ -43,7 +44,6 @@ from .runner import (
 )
 
 SMALLEST_SEARCH = Search((0, 0), (1, 1))
-CACHE_BYTES = 64 << 20  # of decoded blocks; GDAL would take a twentieth of the machine's memory
 
 
 def _quiet(*_: object) -> None:
@@ -68,6 +68,7 @@ def measure(
     resume: bool = False,
     overwrite: bool = False,
     watch: Watch | None = None,
+    cluster: Cluster | None = None,
 ) -> Summary:
     """Measure the displacement of the ground between two images and write it to `output`.
 
@@ -81,6 +82,7 @@ def measure(
         resume: go on with a run that was cut short.
         overwrite: replace results of these names, or start an unfinished run again.
         watch: who hears of progress and warnings.
+        cluster: who computes the tiles (see `cluster.connect`); this process unless given.
 
     Raises:
         InputError: an image cannot be used, or the pair cannot be measured.
@@ -92,17 +94,20 @@ def measure(
     # a run only begins where the names are free or may be replaced, so what it left may be replaced by going on
     going_on = resume and work_folder(files.field).exists()
     files.check(overwrite or going_on, (str(before), str(after)))
-    with _bounded_cache():
+    with bounded_cache():
         pair = open_pair(str(before), str(after), recipe.read)
+        here = cluster.at_home(recipe) if cluster else recipe
         # before minutes of reading: what even the smallest search cannot do
-        _require_memory(recipe, pair.grid, SMALLEST_SEARCH)
+        _require_memory(here, pair.grid, SMALLEST_SEARCH)
+        if cluster:
+            cluster.check(pair, recipe, files.field.parent)
         found = _look_at(pair, recipe.estimate.window_px)
         found.raise_for_errors()
         warnings = [f"{f.topic}: {f.met}. {f.remedy}".strip() for f in found.findings if f.level == "warning"]
         for warning in warnings:
             watch.warn(warning)
-        search = _find_search(pair, recipe)
-        _require_memory(recipe, pair.grid, search)
+        search = _find_search(pair, here)
+        _require_memory(here, pair.grid, search)
         smoothed = f", smoothed by {recipe.regularise.name}" if recipe.regularises else ""
         watch.say(f"measuring {pair.grid} by the {recipe.estimator.name} method{smoothed}, {_in_words(search)}")
         made_by = provenance(pair, recipe, search, warnings)
@@ -110,8 +115,11 @@ def measure(
             discard(work_folder(files.field))
         with _open_store(files, pair.grid, recipe, made_by, resume) as store, _saying_what_is_kept(store):
             first, second = _parts(watch.tiles, store, recipe)
-            run_tiles(recipe.estimator, pair, search, store, recipe.run, first, recipe.regularises)
-            with _regularised(store, pair.grid, recipe, second) as final:
+            if cluster:
+                cluster.run_tiles(pair, search, store, recipe, first)
+            else:
+                run_tiles(recipe.estimator, pair, search, store, recipe.run, first, recipe.regularises)
+            with _regularised(store, pair.grid, recipe, second, cluster) as final:
                 summary = _write(files, final, pair.grid, recipe, made_by)
             store.remove()
     return summary
@@ -128,7 +136,7 @@ def check(before: Path | str, after: Path | str, read: ReadOptions | None = None
     Raises:
         InputError: where an image cannot be read, or the two do not share a grid. Anything else is a finding.
     """
-    with _bounded_cache():
+    with bounded_cache():
         return _look_at(open_pair(str(before), str(after), read), window_px)
 
 
@@ -196,14 +204,19 @@ def _parts(progress: Progress, store: TileStore, recipe: Recipe) -> tuple[Progre
 
 
 @contextmanager
-def _regularised(store: TileStore, image_grid: Grid, recipe: Recipe, progress: Progress) -> Iterator[TileStore]:
+def _regularised(
+    store: TileStore, image_grid: Grid, recipe: Recipe, progress: Progress, cluster: Cluster | None = None
+) -> Iterator[TileStore]:
     """The store of the final displacement: the first one, or that of a second pass over its flow."""
     if not recipe.regularises:
         yield store
         return
     ground = Ground(image_grid, recipe.estimator.step_px)
     with store.next_pass(BLOCK) as final:
-        run_regularise(recipe.regularise, StoredFlow(store), ground, final, recipe.run, progress)
+        if cluster:
+            cluster.run_regularise(store, final, ground, recipe, progress)
+        else:
+            run_regularise(recipe.regularise, StoredFlow(store), ground, final, recipe.run, progress)
         yield final
 
 
@@ -256,12 +269,3 @@ def _saying_what_is_kept(store: TileStore) -> Iterator[None]:
                 f"{said}. The finished tiles are kept: the same command with --resume goes on from there."
             ) from error
         raise
-
-
-@contextmanager
-def _bounded_cache() -> Iterator[None]:
-    """GDAL with a small cache of decoded blocks."""
-    import rasterio
-
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-        yield
