@@ -72,7 +72,7 @@ class Party:
 
 
 def write_pair(folder: Path, shape: tuple[int, int]) -> tuple[str, str]:
-    """Two GeoTIFFs of one landscape moved by `SHIFT`, with a hole, compressed in strips of 16 rows."""
+    """Two GeoTIFFs of one landscape moved by `SHIFT`, with a hole, in compressed blocks of 64 px."""
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     fy, fx = torch.fft.fftfreq(shape[0])[:, None], torch.fft.rfftfreq(shape[1])
     land = 1000 + 400 * torch.fft.irfft2(torch.fft.rfft2(noise) * torch.exp(-((fy**2 + fx**2) / 0.1)), s=shape)
@@ -83,7 +83,7 @@ def write_pair(folder: Path, shape: tuple[int, int]) -> tuple[str, str]:
     for name, band in (("before.tif", land.clone()), ("after.tif", fourier_shift(land, SHIFT))):
         if name == "before.tif":
             band[40:60, 50:80] = torch.nan
-        with rasterio.open(folder / name, "w", **profile, blockysize=16) as dataset:
+        with rasterio.open(folder / name, "w", **profile, tiled=True, blockxsize=64, blockysize=64) as dataset:
             dataset.write(band.numpy().astype(np.float32), 1)
         names.append(str(folder / name))
     return names[0], names[1]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import wraps
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import torch
 
@@ -22,6 +23,7 @@ from ..regularise.base import Regulariser
 from ..runner import Ground, Measuring, Smoothing, Stopped, regularise_workers, require_memory
 from .sight import code_hash, where
 
+P, R = ParamSpec("P"), TypeVar("R")
 KEPT_RUNS = 4
 """Runs that a worker keeps open: both passes of a few, for a scheduler that serves several at a time."""
 
@@ -130,6 +132,22 @@ _over: deque[str] = deque(maxlen=1000)
 _opening = threading.RLock()
 
 
+def _travelling(function: Callable[P, R]) -> Callable[P, R]:
+    """Let errors go without what they come from: GDAL's own cannot be pickled, and Dask would lose the type of ours."""
+
+    @wraps(function)
+    def inner(*args: P.args, **more: P.kwargs) -> R:
+        try:
+            return function(*args, **more)
+        except Exception as error:
+            failure = error.with_traceback(None)
+            failure.__cause__ = failure.__context__ = None
+        raise failure
+
+    return inner
+
+
+@_travelling
 def perform(order: Order, tile: Tile) -> None:
     """Compute a tile and keep it; runs on a worker.
 
@@ -143,6 +161,7 @@ def perform(order: Order, tile: Tile) -> None:
         desk.post.job(tile)
 
 
+@_travelling
 def enter(order: Order) -> Report:
     """Take the post before any tile comes, so that what cannot work is known at once; runs on a worker."""
     desk = _desk(order)
