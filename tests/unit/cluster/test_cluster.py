@@ -151,11 +151,12 @@ def test_a_failing_tile_does_not_stop_the_others_and_is_named(joined, tmp_path):
         file.seek(block)
         file.write(bytes(64))
     with TileStore.open(tmp_path / "w", FIELD, SIDE, {}) as store:
-        with pytest.raises(IncompleteError, match=rf"of {TILES} tiles failed .*--resume") as raised:
+        with pytest.raises(IncompleteError, match=rf"of {TILES} tiles failed ") as raised:
             joined.run_tiles(source, SEARCH, store, RECIPE)
         assert {f"{row}.{column}" for row in (0, 1) for column in range(4)} <= store.done()
         assert "0.4" not in store.done()  # which has columns 1152 to 1215
     assert "after.tif is damaged or truncated" in str(raised.value)
+    assert "--resume" in str(raised.value)
 
 
 def test_too_little_memory_of_a_worker_is_known_before_any_tile(joined, pair, tmp_path):
