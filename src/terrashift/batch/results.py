@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -27,8 +27,6 @@ Status = Literal["done", "skipped", "failed", "interrupted", "not run"]
 """`skipped`: was finished before."""
 SAMPLED_PX = 1000
 """Longest side of the part of a field that its median sigma comes from."""
-SHORT = 200
-"""Of a message, characters on the terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +59,13 @@ class Row:
     def of(cls, job: Job, status: Status, seconds: float | None = None, error: str | None = None) -> Row:
         """A pair without numbers yet."""
         spent = None if seconds is None else round(seconds, 1)
-        files = {"before": job.before, "after": job.after, "output": str(job.output), "recipe": job.recipe.hash}
-        return cls(job.name, status, seconds=spent, error=error, **files)
+        files: dict[str, Any] = {
+            "before": job.before,
+            "after": job.after,
+            "output": str(job.output),
+            "recipe": job.recipe.hash,
+        }
+        return cls(job.name, status, seconds=spent, error=error, recipe=job.recipe.hash, **files)
 
     def with_numbers(self) -> Row:
         """The same with what the finished result says."""
@@ -148,24 +151,24 @@ def counts(rows: Sequence[Row]) -> dict[str, int]:
 
 
 def render(rows: Sequence[Row]) -> RenderableType:
-    """The table for the terminal."""
+    """The table for the terminal, and below it why pairs failed."""
     from rich import box
+    from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD)
     for head in ("name", "status"):
         table.add_column(head, overflow="fold")
     for head in ("valid", "east", "north", "sigma", "NMAD", "unit", "s"):
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("error", overflow="fold")
     for row in rows:
         sigma = _both(row.median_sigma_east, row.median_sigma_north)
         numbers = [_short(row.median_east), _short(row.median_north), sigma, _both(row.nmad_east, row.nmad_north)]
         share = "" if row.valid_share is None else percent(row.valid_share)
         spent = "" if row.seconds is None else f"{row.seconds:.0f}"
-        error = (row.error or "").splitlines()[:1]
-        table.add_row(row.name, row.status, share, *numbers, row.unit or "", spent, *(text[:SHORT] for text in error))
-    return table
+        table.add_row(row.name, row.status, share, *numbers, row.unit or "", spent)
+    return Group(table, *(Text(f"{row.name}: {row.error}") for row in rows if row.error))
 
 
 def tally(rows: Sequence[Row]) -> str:

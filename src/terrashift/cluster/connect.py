@@ -54,7 +54,7 @@ def connect(options: ClusterOptions, run: RunOptions, warn: Callable[[str], None
 @contextmanager
 def _remote(scheduler: str) -> Iterator[Cluster]:
     """A scheduler that runs already."""
-    import dask
+    import dask.config
     from distributed import Client
 
     as_file = os.path.isfile(scheduler)
@@ -80,18 +80,10 @@ def _local(workers: int, run: RunOptions) -> Iterator[Cluster]:
     from distributed import Client, LocalCluster
 
     threads = run.threads or max(1, available_cores() // workers)
+    how: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL, "preload": [_STEADY]}
+    how |= {"host": "127.0.0.1", "scheduler_port": 0, "memory_limit": None}  # --max-memory keeps the measure
     with (
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=threads,
-            processes=True,
-            host="127.0.0.1",
-            scheduler_port=0,
-            dashboard_address=None,
-            memory_limit=None,  # --max-memory keeps the measure
-            silence_logs=logging.CRITICAL,
-            preload=[_STEADY],
-        ) as started,
+        LocalCluster(n_workers=workers, threads_per_worker=threads, processes=True, **how) as started,
         Client(started, set_as_default=False) as client,
     ):
         yield Cluster(client, f"{workers} processes of this machine")

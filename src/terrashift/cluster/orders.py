@@ -23,7 +23,8 @@ from ..regularise.base import Regulariser
 from ..runner import Ground, Measuring, Smoothing, Stopped, regularise_workers, require_memory
 from .sight import code_hash, where
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 KEPT_RUNS = 4
 """Runs that a worker keeps open: both passes of a few, for a scheduler that serves several at a time."""
 

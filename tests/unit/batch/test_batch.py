@@ -178,6 +178,7 @@ def test_a_batch_from_the_command_line(folder, capsys):
     assert cli.main(command) == 1
     told = capsys.readouterr()
     assert "3 pairs: 2 done, 1 failed" in told.out
+    assert "flat: data: after has one value everywhere" in told.out
     assert "[3/3] also" in told.err
     with open(folder / "out/summary.csv", newline="") as file:
         rows = list(csv.DictReader(file))
