@@ -65,7 +65,7 @@ class Row:
             "output": str(job.output),
             "recipe": job.recipe.hash,
         }
-        return cls(job.name, status, seconds=spent, error=error, recipe=job.recipe.hash, **files)
+        return cls(job.name, status, seconds=spent, error=error, **files)
 
     def with_numbers(self) -> Row:
         """The same with what the finished result says."""
