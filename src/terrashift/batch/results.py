@@ -72,6 +72,7 @@ class Row:
         facts = json.loads(Files.beside(self.output).summary.read_text(encoding="utf-8"))
         east, north = (facts[name] or {} for name in ("east", "north"))
         sigma_east, sigma_north = median_sigma(Path(self.output))
+        lost = facts.get("made_by", {}).get("FAILED_TILES")
         return replace(
             self,
             valid_share=facts["valid_share"],
@@ -82,6 +83,7 @@ class Row:
             median_sigma_north=sigma_north,
             nmad_east=east.get("nmad"),
             nmad_north=north.get("nmad"),
+            error=f"{len(lost)} tiles failed and have no value" if lost else self.error,
         )
 
 
