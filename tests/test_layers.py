@@ -13,12 +13,13 @@ LINES = """
 __main__
 cli
 verbs
-flags demo dataset faults
+flags demo dataset faults batch
 console arguments
 pipeline evaluate page
-presets product report losses
+presets product report cluster losses
 recipe
 runner
+crew
 plot train
 analyse
 register superres restore
@@ -32,6 +33,7 @@ LEVEL = {name: -level for level, line in enumerate(LINES.split("\n")) for name i
 LATE = {
     *("matplotlib", "cmcrameri", "rich", "zarr", "tyro", "cutde", "bokeh", "cv2", "skimage"),
     *("xarray", "h5netcdf", "h5py", "pyogrio", "shapely", "playwright", "pandas"),
+    *("dask", "distributed"),
 }
 """Slow to import and needed by few: inside the function that needs them only."""
 LIGHT = {"__init__", "__main__", "cli", "console", "errors"}

@@ -13,6 +13,7 @@ from .errors import InputError, OptionError, TerrashiftError
 VERBS = {
     "check": "look at two images before any work: do they line up, is there enough to match?",
     "measure": "measure ground displacement between two images",
+    "batch": "measure many pairs from a table, on one machine or a cluster",
     "register": "bring an image onto the pixels of another, or a group of images onto each other",
     "report": "one interactive page about a displacement field, in one file",
     "plot": "a map of a displacement field for a publication, as PNG, PDF or SVG",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .analyse.findings import ImageFacts, PairCheck
 from .analyse.preflight import check_pair
+from .cluster.workers import Cluster
 from .core.field import DisplacementField
 from .core.grid import Grid
 from .core.image import Image, Pair
@@ -25,7 +26,7 @@ from .estimators.base import Search
 from .estimators.search import choose_search, coarse_motion
 from .io.atomic import atomic_write_text
 from .io.cog import to_tags, write_field
-from .io.raster import Raster, RasterPair, ReadOptions, open_pair
+from .io.raster import Raster, RasterPair, ReadOptions, bounded_cache, open_pair
 from .io.sinks import MemorySink, StoredFlow
 from .io.store import TileStore, discard, work_folder
 from .losses import FAILED_TILES, Losses
@@ -44,7 +45,6 @@ from .runner import (
 )
 
 SMALLEST_SEARCH = Search((0, 0), (1, 1))
-CACHE_BYTES = 64 << 20  # of decoded blocks; GDAL would take a twentieth of the machine's memory
 
 
 def _quiet(*_: object) -> None:
@@ -69,6 +69,7 @@ def measure(
     resume: bool = False,
     overwrite: bool = False,
     watch: Watch | None = None,
+    cluster: Cluster | None = None,
 ) -> Summary:
     """Measure the displacement of the ground between two images and write it to `output`.
 
@@ -82,6 +83,7 @@ def measure(
         resume: go on with a run that was cut short.
         overwrite: replace results of these names, or start an unfinished run again.
         watch: who hears of progress and warnings.
+        cluster: who computes the tiles (see `cluster.connect`); this process unless given.
 
     Raises:
         InputError: an image cannot be used, or the pair cannot be measured.
@@ -93,17 +95,20 @@ def measure(
     # a run only begins where the names are free or may be replaced, so what it left may be replaced by going on
     going_on = resume and work_folder(files.field).exists()
     files.check(overwrite or going_on, (str(before), str(after)))
-    with _bounded_cache():
+    with bounded_cache():
         pair = open_pair(str(before), str(after), recipe.read)
+        here = cluster.at_home(recipe) if cluster else recipe
         # before minutes of reading: what even the smallest search cannot do
-        _require_memory(recipe, pair.grid, SMALLEST_SEARCH)
+        _require_memory(here, pair.grid, SMALLEST_SEARCH)
+        if cluster:
+            cluster.check(pair, recipe, files.field.parent)
         found = _look_at(pair, recipe.estimate.window_px)
         found.raise_for_errors()
         warnings = [f"{f.topic}: {f.met}. {f.remedy}".strip() for f in found.findings if f.level == "warning"]
         for warning in warnings:
             watch.warn(warning)
-        search = _find_search(pair, recipe)
-        _require_memory(recipe, pair.grid, search)
+        search = _find_search(pair, here)
+        _require_memory(here, pair.grid, search)
         smoothed = f", smoothed by {recipe.regularise.name}" if recipe.regularises else ""
         watch.say(f"measuring {pair.grid} by the {recipe.estimator.name} method{smoothed}, {_in_words(search)}")
         made_by = provenance(pair, recipe, search, warnings)
@@ -113,8 +118,11 @@ def measure(
             first, second = _parts(watch.tiles, store, recipe)
             losses = Losses(recipe, watch.warn)
             with losses.borne(store):
-                run_tiles(recipe.estimator, pair, search, store, recipe.run, first, recipe.regularises)
-            with _regularised(store, pair.grid, recipe, second, losses) as final:
+                if cluster:
+                    cluster.run_tiles(pair, search, store, recipe, first)
+                else:
+                    run_tiles(recipe.estimator, pair, search, store, recipe.run, first, recipe.regularises)
+            with _regularised(store, pair.grid, _Second(recipe, second, losses, cluster)) as final:
                 summary = _write(files, final, pair.grid, recipe, made_by | losses.tags)
             store.remove()
     return summary
@@ -131,7 +139,7 @@ def check(before: Path | str, after: Path | str, read: ReadOptions | None = None
     Raises:
         InputError: where an image cannot be read, or the two do not share a grid. Anything else is a finding.
     """
-    with _bounded_cache():
+    with bounded_cache():
         return _look_at(open_pair(str(before), str(after), read), window_px)
 
 
@@ -198,18 +206,29 @@ def _parts(progress: Progress, store: TileStore, recipe: Recipe) -> tuple[Progre
     )
 
 
+class _Second(NamedTuple):
+    """How the second pass is run."""
+
+    recipe: Recipe
+    progress: Progress
+    losses: Losses
+    cluster: Cluster | None
+
+
 @contextmanager
-def _regularised(
-    store: TileStore, image_grid: Grid, recipe: Recipe, progress: Progress, losses: Losses
-) -> Iterator[TileStore]:
+def _regularised(store: TileStore, image_grid: Grid, how: _Second) -> Iterator[TileStore]:
     """The store of the final displacement: the first one, or that of a second pass over its flow."""
+    recipe = how.recipe
     if not recipe.regularises:
         yield store
         return
     ground = Ground(image_grid, recipe.estimator.step_px)
     with store.next_pass(BLOCK) as final:
-        with losses.borne(final):
-            run_regularise(recipe.regularise, StoredFlow(store), ground, final, recipe.run, progress)
+        with how.losses.borne(final):
+            if how.cluster:
+                how.cluster.run_regularise(store, final, ground, recipe, how.progress)
+            else:
+                run_regularise(recipe.regularise, StoredFlow(store), ground, final, recipe.run, how.progress)
         yield final
 
 
@@ -265,12 +284,3 @@ def _saying_what_is_kept(store: TileStore) -> Iterator[None]:
                 f"{said}. The finished tiles are kept: the same command with --resume goes on from there."
             ) from error
         raise
-
-
-@contextmanager
-def _bounded_cache() -> Iterator[None]:
-    """GDAL with a small cache of decoded blocks."""
-    import rasterio
-
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-        yield

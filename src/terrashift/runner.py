@@ -21,6 +21,7 @@ from .core.field import DisplacementField, Flow
 from .core.grid import Grid
 from .core.source import PairSource
 from .core.tiles import Tile, plan_tiles
+from .crew import Crew, Threads
 from .errors import IncompleteError, OptionError, OutputError
 from .estimators.base import Estimator, Search
 from .estimators.blocks import measure_tile
@@ -141,7 +142,7 @@ def run_tiles(
     tiles = list(plan_tiles(source.grid.every(step).shape, side))
     workers = require_memory(estimator, source.grid, search, options)
     ground = None if in_pixels else Ground(source.grid, step)
-    _run(_Measuring(estimator, source, search, store, options.torch_device, ground), tiles, workers, progress)
+    _run(Measuring(estimator, source, search, store, options.torch_device, ground), tiles, workers, progress)
 
 
 def run_regularise(
@@ -163,44 +164,45 @@ def run_regularise(
     tiles = list(plan_tiles(source.shape, BLOCK))
     if len(store.done()) < len(tiles):
         regulariser = settle(regulariser, source)
-    each = regularise_bytes(regulariser, source.shape, options)
-    workers = min(options.threads or available_cores(), max(1, _fitting(each, options)))
-    job = _Smoothing(regulariser, source, ground, store, options.torch_device)
-    _run(job, tiles, 1 if job.device == "cuda" else workers, progress)
+    job = Smoothing(regulariser, source, ground, store, options.torch_device)
+    _run(job, tiles, regularise_workers(regulariser, source.shape, options), progress)
 
 
-def _run(job: _Measuring | _Smoothing, tiles: list[Tile], workers: int, progress: Progress | None) -> None:
+def _run(job: Measuring | Smoothing, tiles: list[Tile], workers: int, progress: Progress | None) -> None:
     """Let `workers` threads do the job for all tiles that are not finished."""
-    finished = job.store.done()
+    with _one_thread_per_tile(), ThreadPoolExecutor(max(1, min(workers, len(tiles))), "tile") as pool:
+        run_crew(Threads(pool, job, job.stop), tiles, job.store.done(), job.what, progress)
+
+
+def run_crew(crew: Crew, tiles: list[Tile], finished: set[str], what: str, progress: Progress | None) -> None:
+    """Have a crew compute all tiles but the `finished`, and stop it in the end; raises as `run_tiles` does."""
     todo = [tile for tile in tiles if tile.key not in finished]
     count = len(tiles) - len(todo)
     report = progress or (lambda done, total: None)
     report(count, len(tiles))
     failed: dict[str, str] = {}
-    with _one_thread_per_tile(), ThreadPoolExecutor(max(1, min(workers, len(todo))), "tile") as pool:
-        futures = {pool.submit(job, tile): tile for tile in todo}
-        try:
-            for future in as_completed(futures):
-                cause = _cause(future)
-                if cause is not None:
-                    failed[futures[future].key] = cause
-                    continue
-                count += 1
-                report(count, len(tiles))
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"interrupted: {count} of {len(tiles)} {job.what} are finished and kept. "
-                "The same command with --resume goes on from there."
-            ) from None
-        finally:
-            job.stop.set()
-            pool.shutdown(cancel_futures=True)
+    try:
+        futures = {crew.submit(tile): tile for tile in todo}
+        for future in as_completed(futures):
+            cause = _cause(future)
+            if cause is not None:
+                failed[futures[future].key] = cause
+                continue
+            count += 1
+            report(count, len(tiles))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted: {count} of {len(tiles)} {what} are finished and kept. "
+            "The same command with --resume goes on from there."
+        ) from None
+    finally:
+        crew.stop()
     if failed:
-        raise _incomplete(failed, len(tiles), job.what)
+        raise _incomplete(failed, len(tiles), what)
 
 
 @dataclass(frozen=True, slots=True)
-class _Measuring:
+class Measuring:
     """Measure one tile and keep it."""
 
     estimator: Estimator
@@ -222,7 +224,7 @@ class _Measuring:
     ) -> tuple[Float[Tensor, "height width"], Float[Tensor, "height width"]]:
         """The source's read, which every block passes: so a run that is to stop stops at the next block."""
         if self.stop.is_set():
-            raise _Stopped
+            raise Stopped
         return self.source.read(row, column, height, width, shift)
 
     @torch.inference_mode()
@@ -233,7 +235,7 @@ class _Measuring:
 
 
 @dataclass(frozen=True, slots=True)
-class _Smoothing:
+class Smoothing:
     """Smooth one tile of a measured flow and keep it."""
 
     regulariser: Regulariser
@@ -250,16 +252,16 @@ class _Smoothing:
         self.store.write(tile, self.ground.bands(flow, tile.core))
 
 
-class _Stopped(Exception):
+class Stopped(Exception):
     """The run is over; this tile is dropped."""
 
 
 def _cause(future: Future[None]) -> str | None:
-    """Why a tile failed, in one line; None where it did not. A full disk or a Ctrl-C ends the run instead."""
+    """Why a tile failed, in one line; None where it did not. A full disk or a lost cluster ends the run instead."""
     error = future.exception()
     if error is None:
         return None
-    if isinstance(error, OutputError) or not isinstance(error, Exception):
+    if isinstance(error, OutputError | IncompleteError) or not isinstance(error, Exception):
         raise error
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
@@ -299,6 +301,14 @@ def require_regularise_memory(regulariser: Regulariser, shape: tuple[int, int], 
     each = regularise_bytes(regulariser, shape, options)
     if _fitting(each, options) < 1:
         raise _too_little(each, options, ", a smaller --tile-px, or use a weaker --regularize")
+
+
+def regularise_workers(regulariser: Regulariser, shape: tuple[int, int], options: RunOptions) -> int:
+    """How many blocks of a flow of `shape` may be smoothed at a time: one at least."""
+    if options.torch_device == "cuda":
+        return 1
+    each = regularise_bytes(regulariser, shape, options)
+    return min(options.threads or available_cores(), max(1, _fitting(each, options)))
 
 
 def regularise_bytes(regulariser: Regulariser, shape: tuple[int, int], options: RunOptions) -> int:

@@ -21,7 +21,7 @@ from ..ops.fill import filled
 from .agreement import agreement, reasons_against
 from .base import Search
 from .coarse import Knots, start_shifts
-from .networks import calibrated, network, quick_type
+from .networks import LOADING, calibrated, network, quick_type
 from .rejection import reject
 
 START_PX = 64
@@ -120,8 +120,9 @@ class Learned(BaseModel, ABC, frozen=True, extra="forbid"):
 
     def _ready(self, device: torch.device) -> Any:
         """The network on a device."""
-        _ = self._options  # refuses weights that are not for this method
-        return network(self.weights, str(device))
+        with LOADING:
+            _ = self._options  # refuses weights that are not for this method
+            return network(self.weights, str(device))
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -16,6 +17,8 @@ from ..io.weights import Weights, load_weights
 from ..models.catalogue import make, options_of
 from ..models.estimate import Estimate
 
+LOADING = threading.RLock()
+"""Held while weights are read: threads that begin together would each read them."""
 MIRRORS = ((), (-1,), (-2,), (-1, -2))
 
 Run = Callable[[Tensor, Tensor, Tensor | None], Estimate]

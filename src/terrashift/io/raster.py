@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 # these drivers map a plain file of numbers and read zeros past its end without a word
 _RAW_DRIVERS = {"ENVI", "EHdr", "ISCE", "ROI_PAC", "RST", "PAux", "GenBin", "MFF", "LAN", "BT", "KRO"}
 
+CACHE_BYTES = 64 << 20  # of decoded blocks; GDAL would take a twentieth of the machine's memory
+
 _opening = threading.Lock()  # `warnings.catch_warnings` is not safe to enter from two threads at once
 
 
@@ -213,6 +215,15 @@ def open_dataset(path: str) -> DatasetReader:
     with _opening, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         return rasterio.open(path)
+
+
+@contextmanager
+def bounded_cache() -> Iterator[None]:
+    """GDAL with a small cache of decoded blocks."""
+    import rasterio
+
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
+        yield
 
 
 @contextmanager

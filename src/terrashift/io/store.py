@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
+import socket
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -28,6 +30,7 @@ BANDS = len(DisplacementField.BANDS)
 FORMAT = 1
 _MANIFEST, _ARRAY, _DONE, _LOCK, _NEXT = "manifest.json", "field.zarr", "done", "lock", "next-pass"
 _LOST = "lost"
+_GUESTS = ".guests"  # the dot lets a folder that holds no more than this count as empty
 
 
 def work_folder(output: str | Path) -> Path:
@@ -44,7 +47,8 @@ def work_folder(output: str | Path) -> Path:
 class TileStore:
     """Six float32 bands in a Zarr array, one chunk for each tile, and a mark for each tile that is finished.
 
-    Locked while open, so only one process may hold it; threads may write different tiles at once.
+    Locked while open, so only one process may hold it; threads may write different tiles at once. That process may
+    let others write too, on any machine that sees the folder: see `admit` and `join`.
     """
 
     folder: Path
@@ -54,7 +58,10 @@ class TileStore:
     """Side of a tile, measurements."""
     array: Any
     """`zarr.Array` of (band, row, column)."""
-    lock: FolderLock
+    lock: FolderLock | None
+    """None for a guest."""
+    ticket: str = ""
+    """What a guest was admitted by."""
 
     @classmethod
     def open(
@@ -90,10 +97,46 @@ class TileStore:
                 _retry_lost(place)
             else:
                 _create(place, wanted)
+            (place / _GUESTS).unlink(missing_ok=True)  # those of a run that was killed
             return cls(place, shape, tile, _open_array(place), lock)
         except BaseException:
             lock.release()
             raise
+
+    @classmethod
+    def join(cls, folder: str | Path, ticket: str) -> TileStore:
+        """Write into the store that another process holds open and has given the ticket for.
+
+        Raises:
+            OutputError: where this machine does not see that store, or it takes this ticket no longer.
+        """
+        place = Path(folder)
+        kept = _read_manifest(place)
+        if kept is None:
+            raise OutputError(f"{place} is not to be seen from {_here()}: put it where all workers see it")
+        rows, columns = kept["shape"]
+        guest = cls(place, (rows, columns), kept["tile"], _open_array(place), None, ticket)
+        guest._require_admitted()
+        return guest
+
+    def admit(self) -> str:
+        """The ticket by which other processes may `join`, until `dismiss` or the next `open`; earlier ones are void."""
+        ticket = secrets.token_hex(8)
+        atomic_write_text(self.folder / _GUESTS, ticket)
+        return ticket
+
+    def dismiss(self) -> None:
+        """Let no guest write any more."""
+        (self.folder / _GUESTS).unlink(missing_ok=True)
+
+    def _require_admitted(self) -> None:
+        """Refuse a guest whose host has gone: another run may be using the folder."""
+        try:
+            if (self.folder / _GUESTS).read_text(encoding="utf-8") == self.ticket:
+                return
+        except FileNotFoundError:
+            pass
+        raise OutputError(f"{self.folder} takes tiles of this run no longer ({_here()}): it was stopped or begun anew")
 
     def next_pass(self, tile: int) -> TileStore:
         """A store inside this one for what a second pass makes of its tiles; goes on with what an earlier run left.
@@ -119,11 +162,18 @@ class TileStore:
     def write(self, tile: Tile, values: Float[Tensor, "6 height width"]) -> None:
         """Keep the result of a tile, then mark it as finished; a crash in between leaves it unfinished.
 
+        What a guest brings of a tile that is finished already is the same, and dropped: a scheduler that believed
+        a worker dead may have had it computed twice.
+
         Raises:
-            OutputError: where the disk is full; tiles finished before stay.
+            OutputError: where the disk is full, or a guest is no longer admitted; tiles finished before stay.
         """
         mark = self.folder / _DONE / tile.key
         try:
+            if self.lock is None:
+                self._require_admitted()
+                if mark.exists():
+                    return
             mark.unlink(missing_ok=True)
             self.array[:, *tile.core] = np.asarray(values.numpy(force=True), np.float32)
             atomic_write_text(mark, _flush(self._chunk(tile)))
@@ -197,7 +247,8 @@ class TileStore:
 
     def close(self) -> None:
         """Let other processes in; what is finished stays for --resume."""
-        self.lock.release()
+        if self.lock is not None:
+            self.lock.release()
 
     def remove(self) -> None:
         """Delete the store with all its tiles, and close it."""
@@ -324,10 +375,16 @@ def _is_unborn(folder: Path) -> bool:
 
 
 def _delete(folder: Path) -> None:
-    # the manifest first: what is left after a crash in between is then no store
-    with suppress(FileNotFoundError):
-        os.unlink(folder / _MANIFEST)
+    # guests first, so that none fills it again, then the manifest: what is left after a crash in between is no store
+    for name in (_GUESTS, _MANIFEST):
+        with suppress(FileNotFoundError):
+            os.unlink(folder / name)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _here() -> str:
+    """This machine and process, for messages of guests."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def _flush(chunk: Path) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import flags
-from ..arguments import REQUIRED, argument, images, switch
+from ..arguments import REQUIRED, argument, images, model_of, settings, switch
+from ..cluster.options import ClusterOptions
 from ..console import TileProgress, out, show, tell, warn
 
 MEASURE = """Measure the displacement of the ground between two images of one place on one grid.
@@ -46,16 +47,24 @@ def measure(words: Sequence[str]) -> int:
         *flags.start_arguments(),
         switch("resume", "Go on with a run that was cut short."),
         switch("overwrite", "Replace results of the same name, or start an unfinished run again."),
+        *settings(ClusterOptions),
     ]
     found, recipe = flags.parse(start, "measure", MEASURE, [*images(), *more])
+    from ..cluster.connect import connect
     from ..pipeline import Watch
     from ..pipeline import measure as run
     from ..report import render
 
-    with TileProgress() as progress:
-        watch = Watch(say=tell, warn=warn, tiles=progress)
+    with connect(model_of(ClusterOptions, found), recipe.run, warn) as cluster, TileProgress() as progress:
         summary = run(
-            found.before, found.after, found.output, recipe, resume=found.resume, overwrite=found.overwrite, watch=watch
+            found.before,
+            found.after,
+            found.output,
+            recipe,
+            resume=found.resume,
+            overwrite=found.overwrite,
+            watch=Watch(say=tell, warn=warn, tiles=progress),
+            cluster=cluster,
         )
     show(render(summary))
     return 0

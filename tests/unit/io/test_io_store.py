@@ -301,3 +301,50 @@ def test_reading_options_costs_no_import_of_zarr_or_rasterio():
     check = f"import sys, {modules}; print({{'zarr', 'rasterio'}} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, timeout=120)
     assert run.stdout.strip() == "set()", run.stderr
+
+
+def test_a_guest_writes_what_the_host_reads(tmp_path: Path):
+    with open_store(tmp_path / "w") as store:
+        guest = TileStore.join(tmp_path / "w", store.admit())
+        assert (guest.shape, guest.tile) == (SHAPE, SIDE)
+        guest.write(TILES[4], content(TILES[4]))
+        assert store.done() == {TILES[4].key}
+        assert_holds(store, TILES[4])
+        guest.close()
+        with pytest.raises(OutputError, match="is working on"):
+            open_store(tmp_path / "w", resume=True)
+
+
+def test_a_guest_is_admitted_by_the_last_ticket_only(tmp_path: Path):
+    with open_store(tmp_path / "w") as store:
+        early = TileStore.join(tmp_path / "w", store.admit())
+        late = TileStore.join(tmp_path / "w", store.admit())
+        with pytest.raises(OutputError, match="no longer"):
+            early.write(TILES[0], content(TILES[0]))
+        late.write(TILES[0], content(TILES[0]))
+        store.dismiss()
+        with pytest.raises(OutputError, match="no longer"):
+            late.write(TILES[1], content(TILES[1]))
+        with pytest.raises(OutputError, match="no longer"):
+            TileStore.join(tmp_path / "w", late.ticket)
+        assert store.done() == {TILES[0].key}
+
+
+def test_opening_a_store_sends_guests_of_earlier_runs_away(tmp_path: Path):
+    with open_store(tmp_path / "w") as store:
+        guest = TileStore.join(tmp_path / "w", store.admit())
+        guest.write(TILES[0], content(TILES[0]))
+    with open_store(tmp_path / "w", resume=True), pytest.raises(OutputError, match="no longer"):
+        guest.write(TILES[1], content(TILES[1]))
+
+
+def test_a_guest_leaves_a_finished_tile_alone(tmp_path: Path):
+    with open_store(tmp_path / "w") as store:
+        store.write(TILES[0], content(TILES[0]))
+        TileStore.join(tmp_path / "w", store.admit()).write(TILES[0], content(TILES[0], shift=1.0))
+        assert_holds(store, TILES[0])
+
+
+def test_there_is_nothing_to_join_where_no_store_is(tmp_path: Path):
+    with pytest.raises(OutputError, match="is not to be seen from process"):
+        TileStore.join(tmp_path / "w", "x")
