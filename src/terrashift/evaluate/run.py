@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +17,16 @@ import numpy as np
 import torch
 
 from ..errors import InputError, OutputError, TerrashiftError
+from ..io.arrays import read_arrays
 from ..io.atomic import atomic_path, atomic_write_text
+from ..io.untrusted import Malformed, expect_object, parse_json, read_text
 from .case import Answer, Case, Entry, Method, Suite, pair_of, tensor
 from .cost import Meter
 
 RECORDS = "records.jsonl"
 FIELDS = "fields"
+LARGEST_RECORDS = 1_000_000_000
+"""Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +124,11 @@ class Evaluation:
         path = self.folder / RECORDS
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            text = read_text(path, LARGEST_RECORDS) if path.exists() else ""
         except OSError as error:
             raise OutputError(f"{self.folder} cannot be used: {error}.") from error
+        except Malformed as error:
+            raise _damaged(path, error) from error
         whole, newline, torn = text.rpartition("\n")
         if torn:  # the run ended while it wrote this line
             atomic_write_text(path, whole + newline)
@@ -130,12 +136,13 @@ class Evaluation:
         if not lines:
             atomic_write_text(path, json.dumps({"settings": facts["settings"]}) + "\n")
             return
-        if json.loads(lines[0]).get("settings") != facts["settings"]:
+        kept = [_line_of(line, path) for line in lines]
+        if kept[0].get("settings") != facts["settings"]:
             raise InputError(
                 f"{self.folder} holds an evaluation of other cases or another version: take another folder, or give "
                 "--overwrite."
             )
-        yield from (Record(**json.loads(line)) for line in lines[1:])
+        yield from (_record_of(line, path) for line in kept[1:])
 
     def _keep(self, record: Record) -> None:
         try:
@@ -160,6 +167,28 @@ class Evaluation:
             "suites": {suite.name: suite.about for suite in self.suites},
             "settings": settings,
         }
+
+
+def _line_of(line: str, path: Path) -> Mapping[str, Any]:
+    try:
+        return expect_object(parse_json(line))
+    except Malformed as error:
+        raise _damaged(path, error) from error
+
+
+def _record_of(found: Mapping[str, Any], path: Path) -> Record:
+    try:
+        record = Record(**found)
+        texts = all(isinstance(text, str) for text in (*record.key, record.group, record.failed))
+        if not texts or not all(isinstance(value, int | float) for value in record.values.values()):
+            raise Malformed("a record holds values of another kind")
+        return record
+    except (TypeError, AttributeError, Malformed) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is damaged ({error}): give --overwrite to measure anew, or take another folder.")
 
 
 def _settings(suite: Suite) -> str:
@@ -200,10 +229,10 @@ def kept_field(folder: Path, suite: str, case: str, method: str) -> Answer | Non
     path = field_path(folder, suite, case, method)
     if not path.exists():
         return None
-    with np.load(path) as data:
-        sigma = data["sigma"].astype(np.float32)
-        xy = np.stack([data["u"], data["v"]]).astype(np.float32)
-        return Answer(xy, sigma if sigma.size else None, int(data["step_px"]))
+    data = _arrays(path, ("sigma", "u", "v", "step_px"))
+    sigma = data["sigma"].astype(np.float32)
+    xy = np.stack([data["u"], data["v"]]).astype(np.float32)
+    return Answer(xy, sigma if sigma.size else None, int(data["step_px"]))
 
 
 def keep_truth(folder: Path, entry: Entry, case: Case) -> None:
@@ -221,6 +250,13 @@ def kept_truth(folder: Path, suite: str, case: str) -> Case | None:
     path = field_path(folder, suite, case, TRUTH)
     if not path.exists():
         return None
-    with np.load(path) as data:
-        before = tensor(data["before"])
-        return Case(pair_of(before, before), data["truth"], data["fault"])
+    data = _arrays(path, ("before", "truth", "fault"))
+    before = tensor(data["before"])
+    return Case(pair_of(before, before), data["truth"], data["fault"])
+
+
+def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    try:
+        return read_arrays(path, names)
+    except (OSError, Malformed) as error:
+        raise _damaged(path, error) from error

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from ..core.settings import build
 from ..errors import InputError
+from ..io.untrusted import Malformed, parse_yaml, read_text
 from ..models.catalogue import Kind, Options, options_of
 from ..models.microflow import MicroFlowOptions
 from ..simulate.stream import StreamOptions
@@ -78,10 +77,12 @@ def load_recipe(path: str | Path) -> TrainRecipe:
         OptionError: an unknown key, or a value of the wrong kind.
     """
     try:
-        found = yaml.safe_load(Path(path).read_text())
+        found = parse_yaml(read_text(path))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist: recipes for training are in recipes/train.") from error
-    except yaml.YAMLError as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except Malformed as error:
         raise InputError(f"{path} is not YAML: {error}") from error
     if not isinstance(found, dict):
         raise InputError(f"{path} holds no settings: give it lines such as `steps: 10000`.")

@@ -1,0 +1,27 @@
+"""Text that came from a file, made safe to show and to write."""
+
+from __future__ import annotations
+
+import re
+
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, such as the escape that begins a terminal's commands
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # marks that turn the direction in which text is read
+    "\u2028\u2029\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"  # more line ends, no characters, halves of characters
+)
+
+
+def printable(text: str) -> str:
+    r"""`text` with every character that a reader cannot see as its code; line ends and tabs stay.
+
+    Nothing in the result can move a terminal's cursor, turn the direction of reading (Boucher & Anderson 2023), break
+    XML, or fail to be written as UTF-8.
+
+    >>> printable("B4\x1b[2J\n")
+    'B4\\x1b[2J\n'
+    """
+    return _UNSEEN.sub(lambda found: _code(ord(found[0])), text)
+
+
+def _code(number: int) -> str:
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"
