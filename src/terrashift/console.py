@@ -25,7 +25,7 @@ def show(page: Any) -> None:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else 100
-    Console(width=width, highlight=False).print(_Printable(page))
+    Console(width=width, highlight=False, markup=False, emoji=False).print(_Printable(page))
 
 
 def tell(text: str) -> None:

@@ -44,14 +44,15 @@ def _opened(path: str | Path) -> Any:
         raise Malformed(f"no file can be called {str(path)!r}") from error
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str) -> Any:
     """JSON.
 
     Raises:
         Malformed: it is none, or nested deeper than any real file.
     """
     try:
-        return json.loads(text)
+        found = json.loads(text)
+        return _whole(found) if "\\u" in text else found
     except RecursionError as error:
         raise Malformed("it is nested too deeply") from error
     except ValueError as error:
@@ -67,11 +68,17 @@ def parse_yaml(text: str) -> Any:
         Malformed: it is none, nested deeper than any real file, or repeats lists or mappings.
     """
     try:
-        return _Loader(text).get_single_data()
+        return _whole(_Loader(text).get_single_data())
     except RecursionError as error:
         raise Malformed("it is nested too deeply") from error
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, LookupError) as error:
         raise Malformed(str(error)) from error
+
+
+def _whole(found: Any) -> Any:
+    """What was found, if all its texts can be written: an escape may stand for half a character."""
+    json.dumps(found, ensure_ascii=False, default=str, skipkeys=True).encode()
+    return found
 
 
 def expect_object(found: Any) -> Mapping[str, Any]:

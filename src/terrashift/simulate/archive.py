@@ -87,7 +87,7 @@ class Archive:
         """
         try:
             with zipfile.ZipFile(path) as file:
-                index = expect_object(parse_json(_member_of(file, "index.json", LARGEST_INDEX)))
+                index = expect_object(parse_json(_member_of(file, "index.json", LARGEST_INDEX).decode()))
                 found = index["format"]
                 entries = index["views"] if found == FORMAT else []
                 views = [_view(entry["view"]) for entry in entries]

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from xml.sax.saxutils import escape
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from jaxtyping import Float
 from ...core.field import DisplacementField
 from ...core.grid import Grid
 from ...core.reasons import Reason
+from ...core.text import markup
 from ...errors import InputError, OptionError
 from ..cog import from_tags, to_tags
 from ..georeference import parse_crs
@@ -154,7 +154,7 @@ def write_kmz(field: DisplacementField, paths: Sequence[Path], options: Exchange
     places = "\n".join(_placemark(arrows, k, tails[k], tips[k]) for k in range(len(tails)))
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>\n<kml xmlns="http://www.opengis.net/kml/2.2"><Document>\n'
-        f"<name>Ground displacement</name><description>{escape(about)}</description>\n"
+        f"<name>Ground displacement</name><description>{markup(about)}</description>\n"
         '<Style id="a"><LineStyle><color>ff1c3fd6</color><width>1.6</width></LineStyle></Style>\n'
         f"{places}\n</Document></kml>\n"
     )
