@@ -95,7 +95,7 @@ def expect_object(found: Any) -> Mapping[str, Any]:
 class _Loader(yaml.SafeLoader):
     """PyYAML's safe loader, with aliases of plain values only."""
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()
             if not isinstance(self.anchors.get(event.anchor, parent), yaml.ScalarNode):
