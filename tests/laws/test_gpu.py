@@ -13,7 +13,7 @@ from terrashift.core.source import ArrayPair
 from terrashift.estimators import networks
 from terrashift.estimators.base import Estimator, Search
 from terrashift.estimators.blocks import measure_block, measure_whole
-from terrashift.estimators.consistency import BackwardCheck
+from terrashift.estimators.consistency import WithBackward
 from terrashift.estimators.frequency import Frequency
 from terrashift.estimators.search import coarse_motion
 from terrashift.estimators.spatial import Spatial
@@ -67,7 +67,7 @@ def both(estimator: Estimator, pair: ArrayPair, search: Search) -> tuple[Flow, F
         Frequency(window_px=8, start_window_px=16, step_px=4),
         Spatial(window_px=5, step_px=6),
         Spatial(window_px=5, step_px=6, reg=0, max_slope=None),
-        BackwardCheck(estimator=Frequency(window_px=8, start_window_px=16, step_px=8), tolerance_px=1.0),
+        WithBackward(estimator=Frequency(window_px=8, start_window_px=16, step_px=8), tolerance_px=1.0),
     ],
     ids=["frequency", "spatial", "spatial alone", "checked backwards"],
 )
