@@ -22,7 +22,8 @@ COPIES = {aten._to_copy.default, aten.copy_.default, aten.lift_fresh.default}
 """Operations that may read one device and write another."""
 INDEXED = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default}
 """Operations of a GPU tensor that take indices from the CPU."""
-MAKERS = (torch.tensor, torch.as_tensor, torch.zeros, torch.ones, torch.empty, torch.full, torch.arange, torch.linspace)
+AT_ONCE = {aten._conj.default: aten._conj_physical.default, aten._neg_view.default: aten.neg.default}
+"""What torch only notes down on a tensor, and would forget where it meets one of ours."""
 
 
 class OnGpu(Tensor):
@@ -58,7 +59,7 @@ class OnGpu(Tensor):
         owners = {id(one.inner): one for one in flat if isinstance(one, OnGpu)}
         target = kwargs.get("device")
         inside = {**kwargs, "device": torch.device("cpu")} if target is not None else kwargs
-        found = func(*tree_map(_inner, args), **tree_map(_inner, inside))
+        found = AT_ONCE.get(func, func)(*tree_map(_inner, args), **tree_map(_inner, inside))
         stays = target is None or torch.device(target).type == "cuda"
         if func is aten.copy_.default and not isinstance(args[0], OnGpu):
             stays = False

@@ -47,7 +47,8 @@ def _say(text: str, head: str = "") -> None:
     """One message; whatever in it came from a file cannot command the terminal."""
     from .core.text import printable
 
-    print(f"{head} {printable(text)}".lstrip(), file=sys.stderr, flush=True)
+    shown = printable(text)
+    print(f"{head} {shown}" if head else shown, file=sys.stderr, flush=True)
 
 
 class _Printable:

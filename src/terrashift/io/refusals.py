@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _RAW_DRIVERS = {"ENVI", "EHdr", "ISCE", "ROI_PAC", "RST", "PAux", "GenBin", "MFF", "LAN", "BT", "KRO"}
 MOST_PX = 10**12
 MOST_BLOCK_BYTES = 2**30
+MOST_EMPTY_BYTES, MOST_GAIN = 10 * 10**9, 20_000
+"""From so many bytes of pixels on, a file must hold this part of them: more gain means that all but nothing is there."""
 BYTES_PER_BLOCK = 4
 """Of a TIFF for the place and the size of each block, at least."""
 
@@ -90,7 +92,9 @@ def refuse_impossible(dataset: DatasetReader, band: Band, path: str) -> None:
         return
     blocks = -(-height // rows) * -(-width // columns)
     size, pixels = os.path.getsize(path), height * width * np.dtype(band.dtype).itemsize
-    if size < pixels and size < blocks * BYTES_PER_BLOCK:  # sparse files hold no pixels, but a place for each block
+    # sparse files hold no pixels, but a place for each block
+    empty = pixels > MOST_EMPTY_BYTES and pixels > MOST_GAIN * size
+    if empty or (size < pixels and size < blocks * BYTES_PER_BLOCK):
         raise InputError(
             f"{path} is damaged or truncated: it claims {height} x {width} px in {blocks} blocks, but has {size} "
             "bytes. Download or copy it again, and compare its size with the source."

@@ -98,7 +98,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()
-            if not isinstance(self.anchors.get(event.anchor, parent), yaml.ScalarNode):
+            if event.anchor in self.anchors and not isinstance(self.anchors[event.anchor], yaml.ScalarNode):
                 raise yaml.composer.ComposerError(
                     None, None, f"*{event.anchor} repeats a list or mapping: write it out", event.start_mark
                 )
