@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from ..core.text import printable
 from ..errors import InputError, OutputError, TerrashiftError
 from ..io.arrays import read_arrays
 from ..io.atomic import atomic_path, atomic_write_text
@@ -211,7 +212,17 @@ TRUTH = "truth"
 def field_path(folder: Path, suite: str, case: str, method: str) -> Path:
     """Where what a method measured is kept."""
     safe = "".join(sign if sign.isalnum() or sign in "+-_.=" else "_" for sign in method)
-    return folder / FIELDS / suite / case.replace("/", "_") / f"{safe}.npz"
+    return folder / FIELDS / _inside(suite) / _inside(case) / f"{safe}.npz"
+
+
+def _inside(name: str) -> str:
+    """A name as one of a folder in a folder: kept records and archives may hold any text.
+
+    >>> _inside("place/a"), _inside("..")
+    ('place_a', '_')
+    """
+    safe = printable(name).replace("/", "_").replace("\\", "_")
+    return safe if safe.strip(".") else "_"
 
 
 def keep_field(folder: Path, entry: Entry, method: str, answer: Answer) -> None:

@@ -21,7 +21,7 @@ _RAW_DRIVERS = {"ENVI", "EHdr", "ISCE", "ROI_PAC", "RST", "PAux", "GenBin", "MFF
 MOST_PX = 10**12
 MOST_BLOCK_BYTES = 2**30
 MOST_EMPTY_BYTES, MOST_GAIN = 10 * 10**9, 20_000
-"""From so many bytes of pixels on, a file must hold this part of them: more gain means that all but nothing is there."""
+"""From so many bytes of pixels on, a file must hold a part of them: with more gain, all but nothing is there."""
 BYTES_PER_BLOCK = 4
 """Of a TIFF for the place and the size of each block, at least."""
 

@@ -89,6 +89,8 @@ def expect_object(found: Any) -> Mapping[str, Any]:
     """
     if not isinstance(found, dict):
         raise Malformed(f"it holds a {type(found).__name__}, not an object")
+    if strange := [key for key in found if not isinstance(key, str)]:
+        raise Malformed(f"it calls something {strange[0]!r}, which is no name")
     return found
 
 

@@ -223,7 +223,7 @@ def _pack(level: UInt8[np.ndarray, "height width"]) -> bytes:
     return lzma.compress(steps.tobytes(), lzma.FORMAT_RAW, filters=XZ)
 
 
-def _unpack(file: zipfile.ZipFile, view: View, number: int, date: int, levels: Sequence[float]) -> Levels:
+def _unpack(file: zipfile.ZipFile, view: View, number: int, date: int, levels: Any) -> Levels:
     pixels = view.height * view.width
     packed = _member_of(file, _member(number, date), 2 * pixels + 1000)
     raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=XZ).decompress(packed, pixels + 1)
