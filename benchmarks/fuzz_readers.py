@@ -24,8 +24,10 @@ import sys
 import tempfile
 import time
 import warnings
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -180,10 +182,21 @@ def tiff(tags: dict[int, tuple[str, list[int]]], data: bytes = b"") -> bytes:
     return b"II*\0" + struct.pack("<IH", start, len(tags)) + directory + bytes(4) + extra + data
 
 
-def made_tiffs() -> Iterator[bytes]:
-    """TIFFs that lie by design."""
-    import zlib
+def zeros(mib: int) -> bytes:
+    """So many MiB of zeros, deflated: the same block again and again, which takes no time to make."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    checksum = ((mib * 2**20 % 65521) << 16) | 1
+    return b"\x78\x9c" + block * mib + b"\x03\x00" + struct.pack(">I", checksum)
 
+
+@lru_cache(maxsize=1)
+def made_tiffs() -> tuple[bytes, ...]:
+    """TIFFs that lie by design."""
+    return tuple(_made_tiffs())
+
+
+def _made_tiffs() -> Iterator[bytes]:
     def image(width: int, height: int, rows: int, data: bytes, **more: Any) -> bytes:
         tags = {256: ("I", [width]), 257: ("I", [height]), 258: ("H", [8]), 259: ("H", [more.pop("packed", 1)])}
         tags |= {262: ("H", [1]), 273: ("I", [0]), 277: ("H", [1]), 278: ("I", [rows]), 279: ("I", [len(data)])}
@@ -194,8 +207,9 @@ def made_tiffs() -> Iterator[bytes]:
     yield image(2**32 - 1, 2**32 - 1, 1, bytes(64))
     yield image(16, 16, largest, bytes(256))
     yield image(largest, 1, 1, bytes(64), packed=8)
-    yield image(100_000, 100_000, 100_000, zlib.compress(bytes(10**6)), packed=8)  # one strip of 10 GB
-    yield image(30_000, 30_000, 30_000, zlib.compress(bytes(9 * 10**8), 1), packed=8)  # 900 MB from less than 4
+    yield image(100_000, 100_000, 100_000, zeros(1), packed=8)  # one strip of 10 GB
+    yield image(2**14, 2**14, 2**14, zeros(256), packed=8)  # one of 256 MiB from a quarter of one
+    yield image(2**15, 2**15, 2**15, zeros(1024), packed=8)  # as large as a block may be
     yield image(16, 16, 16, bytes(256), tags={258: ("H", [65535])})
     yield image(16, 16, 16, bytes(256), tags={277: ("H", [65535])})
     yield image(16, 16, 16, bytes(256), tags={279: ("I", [2**32 - 1])})
@@ -240,7 +254,7 @@ def damage(job: Job, made: Path, seed: int) -> None:
     dice = random.Random(f"{seed} {job.kind} {job.number}")
     if job.number == 0:
         return
-    if job.kind == "tiff" and job.number <= len(designed := list(made_tiffs())):
+    if job.kind == "tiff" and job.number <= len(designed := made_tiffs()):
         made.write_bytes(designed[job.number - 1])
         return
     pattern = readers()[job.kind].damage
