@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any
 
@@ -14,7 +15,9 @@ RED, YELLOW = "31", "33"
 
 def out(text: str) -> None:
     """Write a result to stdout."""
-    print(text)
+    from .core.text import printable
+
+    print(printable(text))
 
 
 def show(page: Any) -> None:
@@ -22,22 +25,43 @@ def show(page: Any) -> None:
     from rich.console import Console
 
     width = None if sys.stdout.isatty() else 100
-    Console(width=width, highlight=False).print(page)
+    Console(width=width, highlight=False, markup=False, emoji=False).print(_Printable(page))
 
 
 def tell(text: str) -> None:
     """Say on stderr what is going on."""
-    print(text, file=sys.stderr, flush=True)
+    _say(text)
 
 
 def warn(text: str) -> None:
     """Say on stderr what may spoil the result."""
-    tell(f"{_coloured('warning:', YELLOW)} {text}")
+    _say(text, _coloured("warning:", YELLOW))
 
 
 def fail(text: str) -> None:
     """Say on stderr why a command ended."""
-    tell(f"{_coloured('terrashift:', RED)} {text}")
+    _say(text, _coloured("terrashift:", RED))
+
+
+def _say(text: str, head: str = "") -> None:
+    """One message; whatever in it came from a file cannot command the terminal."""
+    from .core.text import printable
+
+    shown = printable(text)
+    print(f"{head} {shown}" if head else shown, file=sys.stderr, flush=True)
+
+
+class _Printable:
+    """A page of rich whose texts, which may come from files, cannot command the terminal; its colours stay."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        from .core.text import printable
+
+        for part in console.render(self.page, options):
+            yield part if part.control else part._replace(text=printable(part.text))
 
 
 def _coloured(text: str, colour: str) -> str:

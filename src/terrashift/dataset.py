@@ -14,9 +14,11 @@ from pydantic import BaseModel, Field
 
 from .core.field import DisplacementField, Flow
 from .errors import OptionError, OutputError
+from .io.arrays import read_arrays
 from .io.atomic import atomic_write_text, check_space, explain
 from .io.draft import Draft
 from .io.pairs import ArrayPlan, PairFiles, arrays_to_npz, create_arrays, write_arrays, write_pair
+from .io.untrusted import LARGEST_VECTORS, Malformed, expect_object, parse_json, read_text
 from .plot.contact import Shown, contact_sheet
 from .simulate.card import histogram, page, summary
 from .simulate.draw import (
@@ -241,8 +243,11 @@ def _keep_picture(work: Draft, number: int, name: str, parts: tuple[torch.Tensor
 
 def _pictures(work: Draft) -> Iterator[Shown]:
     for path in sorted((work.folder / "shown").glob("*.npz")):
-        with np.load(path) as kept:
-            yield Shown(str(kept["name"]), *(kept[f"arr_{k}"] for k in range(4)))
+        try:
+            kept = read_arrays(path, ("name", *(f"arr_{k}" for k in range(4))))
+        except (OSError, Malformed) as error:
+            raise OutputError(f"{path} is damaged ({error}): delete it and its part's mark, and go on") from error
+        yield Shown(str(kept["name"]), *(kept[f"arr_{k}"] for k in range(4)))
 
 
 def _shown(count: int) -> list[int]:
@@ -330,8 +335,8 @@ def _refuse_folder(folder: Path, overwrite: bool) -> None:
     if not overwrite:
         raise OutputError(f"{folder} exists already: pass --overwrite to replace it, or choose another name")
     try:
-        ours = json.loads((folder / "card.json").read_text(encoding="utf-8")).get("format") == FORMAT
-    except (OSError, ValueError, AttributeError):
+        ours = expect_object(parse_json(read_text(folder / "card.json", LARGEST_VECTORS))).get("format") == FORMAT
+    except (OSError, Malformed):
         ours = False
     if not ours:
         raise OutputError(

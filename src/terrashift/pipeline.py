@@ -26,7 +26,8 @@ from .estimators.base import Search
 from .estimators.search import choose_search, coarse_motion
 from .io.atomic import atomic_write_text
 from .io.cog import to_tags, write_field
-from .io.raster import Raster, RasterPair, ReadOptions, bounded_cache, open_pair
+from .io.opening import bounded_cache
+from .io.raster import Raster, RasterPair, ReadOptions, open_pair
 from .io.sinks import MemorySink, StoredFlow
 from .io.store import TileStore, discard, work_folder
 from .losses import FAILED_TILES, Losses

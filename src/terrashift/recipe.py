@@ -26,6 +26,7 @@ from .estimators.searaft import SeaRaft
 from .estimators.search import SearchOptions
 from .estimators.spatial import Spatial
 from .io.raster import ReadOptions
+from .io.untrusted import Malformed, parse_yaml, read_text
 from .regularise.log_tv import LogTv
 from .regularise.off import Off
 from .regularise.quadratic import Quadratic
@@ -134,8 +135,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             OptionError: naming the file and the key.
         """
         try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_text(path)
+        except (OSError, Malformed) as error:
             raise OptionError(f"recipe {path} cannot be read: {error}. `terrashift recipe` prints one.") from error
         return cls.parse(text, str(path))
 
@@ -147,8 +148,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         15
         """
         try:
-            data = yaml.safe_load(text)
-        except yaml.YAMLError as error:
+            data = parse_yaml(text)
+        except Malformed as error:
             raise OptionError(f"{name} is not YAML: {error}") from error
         if data is None:
             return cls()

@@ -15,7 +15,8 @@ import torch
 from ..core.tiles import Tile
 from ..errors import OutputError
 from ..estimators.base import Search
-from ..io.raster import RasterPair, bounded_cache
+from ..io.opening import bounded_cache
+from ..io.raster import RasterPair
 from ..io.sinks import StoredFlow
 from ..io.store import TileStore
 from ..recipe import Recipe

@@ -24,7 +24,9 @@ def build(kind: Any, value: Any, where: str) -> Any:
         hints = get_type_hints(kind)
         unknown = set(value) - set(hints)
         if unknown:
-            raise OptionError(f"unknown {where or 'setting'} {sorted(unknown)}: {', '.join(sorted(hints))} are known.")
+            raise OptionError(
+                f"unknown {where or 'setting'} {sorted(map(str, unknown))}: {', '.join(sorted(hints))} are known."
+            )
         return kind(
             **{  # pyright: ignore[reportCallIssue]
                 key: build(hints[key], one, f"{where}.{key}".lstrip(".")) for key, one in value.items()
@@ -40,6 +42,13 @@ def build(kind: Any, value: Any, where: str) -> Any:
     return _plain(kind, value, where)
 
 
+def _as_float(value: int, where: str) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise OptionError(f"{where} has {len(str(value))} digits: no number here is so large.") from error
+
+
 def _plain(kind: Any, value: Any, where: str) -> Any:
     if get_origin(kind) in (Union, types.UnionType):
         kinds = get_args(kind)
@@ -50,7 +59,7 @@ def _plain(kind: Any, value: Any, where: str) -> Any:
     else:
         kinds = (kind,)
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _as_float(value, where)
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         raise OptionError(f"{where} is {value!r}: it takes {' or '.join(k.__name__ for k in kinds)}.")
     return value

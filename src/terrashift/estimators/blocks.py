@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
+from contextlib import closing
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -9,7 +13,9 @@ from ..core.field import Flow
 from ..core.grid import measured_along
 from ..core.reasons import Reason
 from ..core.source import PairSource
+from ..ops.ahead import read_ahead
 from .base import Estimator, Search
+from .device import Window, run_on
 
 
 def measure_block(
@@ -19,14 +25,26 @@ def measure_block(
 
     Returns a `Flow` on the CPU, cut to what lies inside the image (see `Grid.every`).
     """
-    side, halo, step = estimator.block_px, estimator.halo(search), estimator.step_px
-    row, column = (side * k for k in block)
+    return _finished(
+        estimator, source, search, block, run_on(estimator, _read(estimator, source, search, block), device)
+    )
+
+
+def _read(estimator: Estimator, source: PairSource, search: Search, block: tuple[int, int]) -> Window:
+    """A block and the halo around it."""
+    side, halo = estimator.block_px, estimator.halo(search)
+    row, column = (side * k - halo for k in block)
     size = side + 2 * halo
-    before, after = source.read(row - halo, column - halo, size, size, search.centre)
-    flow = estimator(before.to(device), after.to(device), search)
+    return Window(*source.read(row, column, size, size, search.centre), search)
+
+
+def _finished(estimator: Estimator, source: PairSource, search: Search, block: tuple[int, int], flow: Flow) -> Flow:
+    """What was found in a block, cut to the image and counted from where the ground was, edges named."""
+    side, step = estimator.block_px, estimator.step_px
+    row, column = (side * k for k in block)
     height, width = source.grid.shape
     rows, columns = measured_along(min(side, height - row), step), measured_along(min(side, width - column), step)
-    flow = Flow(*(part[..., :rows, :columns].cpu() for part in flow))
+    flow = Flow(*(part[..., :rows, :columns] for part in flow))
     centre = torch.tensor(search.centre, dtype=flow.xy.dtype)[:, None, None]
     reasons = name_edges(flow.reasons, source.grid.shape, (row, column), estimator, search)
     return flow._replace(xy=flow.xy + centre, reasons=reasons)
@@ -59,16 +77,36 @@ def measure_tile(
     starts = [range(c.start, c.stop, per_block) for c in core]
     if any(c.start % per_block for c in core):
         raise ValueError(f"tile {core} does not start on a block of {per_block} measurements")
+    reads = [
+        [partial(_read, estimator, source, search, (top // per_block, left // per_block)) for left in starts[1]]
+        for top in starts[0]
+    ]
     strips = []
-    for top in starts[0]:
-        row = [
-            measure_block(estimator, source, search, (top // per_block, left // per_block), device)
-            for left in starts[1]
-        ]
-        strips.append([torch.cat(parts, -1) for parts in zip(*row, strict=True)])
+    with closing(_windows([read for row in reads for read in row], device)) as windows:
+        for row in reads:
+            flows = [_finished(*read.args, run_on(estimator, next(windows), device)) for read in row]
+            strips.append([torch.cat(parts, -1) for parts in zip(*flows, strict=True)])
     whole = Flow(*(torch.cat(parts, -2) for parts in zip(*strips, strict=True)))
     rows, columns = (c.stop - c.start for c in core)
     return Flow(*(part[..., :rows, :columns] for part in whole))
+
+
+def _windows(reads: list[partial[Window]], device: str) -> Generator[Window, None, None]:
+    """What is read, one after another; on a GPU the next is read while this one is computed.
+
+    On the CPU the other cores are busy with other tiles, and nothing would be gained.
+    """
+    if device == "cpu":
+        return (read() for read in reads)
+    return read_ahead([partial(_pinned, read) for read in reads])
+
+
+def _pinned(read: Callable[[], Window]) -> Window:
+    """A window in memory from which a GPU copies by itself; as it is where there is none."""
+    window = read()
+    if not torch.cuda.is_available():
+        return window
+    return window._replace(before=window.before.pin_memory(), after=window.after.pin_memory())
 
 
 def measure_whole(estimator: Estimator, source: PairSource, search: Search, device: str = "cpu") -> Flow:

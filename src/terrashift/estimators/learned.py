@@ -202,7 +202,9 @@ class Learned(BaseModel, ABC, frozen=True, extra="forbid"):
         return shifts.T.reshape(1, 2, len(places), len(places))
 
     def _cast(self, device: str) -> AbstractContextManager[object]:
-        """The lower precision, where it is asked for or quicker."""
+        """The lower precision, where it is asked for or quicker; where float32 is asked for, all of its digits."""
+        if self.precision == "float32" and device == "cuda":  # whose convolutions would keep 10 bits of a product
+            return torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, allow_tf32=False)
         kind = quick_type(device) if self.precision == "auto" else TYPES.get(self.precision)
         return nullcontext() if kind is None else torch.autocast(device, kind)
 

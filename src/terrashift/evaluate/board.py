@@ -16,6 +16,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..io.atomic import atomic_write_text
+from ..io.untrusted import LARGEST_VECTORS, Malformed, expect_object, parse_json, read_text
 from .run import Outcome, Record
 from .table import BETTER_LOW, groups_in, mean_over, methods_in
 
@@ -104,8 +105,18 @@ def read_bounds(path: Path) -> list[Bound]:
         InputError: there is no such file, or it is none.
     """
     try:
-        return [Bound(**one) for one in json.loads(path.read_text(encoding="utf-8"))["bounds"]]
+        found = expect_object(parse_json(read_text(path, LARGEST_VECTORS)))
+        return [_checked(Bound(**one)) for one in found["bounds"]]
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist: `terrashift evaluate ... --set-bounds {path}` writes it.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} holds no bounds: {error}.") from error
+
+
+def _checked(bound: Bound) -> Bound:
+    """The bound itself, its numbers being numbers."""
+    if not all(isinstance(number, int | float) for number in bound[4:]):
+        raise Malformed(f"{bound} has values that are no numbers")
+    return bound

@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from ..analyse import metrics
 from ..analyse.sharpness import REACH_PX
+from ..plot.lettering import lettering
 from .case import Answer, Case
 from .run import Outcome, Record, kept_field, kept_truth
 from .table import groups_in, heading, mean_over, methods_in
@@ -298,4 +299,4 @@ def _most(values: Iterable[float]) -> float:
 
 def _short(name: str) -> str:
     """A name that fits a panel."""
-    return name if len(name) <= 26 else f"{name[:24]}.."
+    return lettering(name if len(name) <= 26 else f"{name[:24]}..")

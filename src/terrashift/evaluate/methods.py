@@ -15,6 +15,7 @@ from ..errors import OptionError
 from ..estimators.base import Estimator
 from ..estimators.blocks import measure_whole
 from ..estimators.search import SearchOptions, choose_search, coarse_motion
+from ..io.untrusted import Malformed, parse_yaml
 from ..recipe import METHODS, Recipe, nearest, regulariser_name, usual_regulariser
 from ..register.options import RegisterOptions
 from ..regularise.base import Regulariser
@@ -114,7 +115,10 @@ def _settings(text: str, word: str) -> dict[str, Any]:
         name, sign, value = part.partition("=")
         if not sign:
             raise OptionError(f"{word!r}: {part!r} is no setting. Write them as in spatial:window_px=15,reg=0.")
-        found[name.strip()] = yaml.safe_load(value)
+        try:
+            found[name.strip()] = parse_yaml(value)
+        except Malformed as error:
+            raise OptionError(f"{word!r}: {value!r} is no value ({error}).") from error
     return found
 
 

@@ -6,9 +6,9 @@ import base64
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 
 from ..analyse.metrics import METRICS, metric_of
+from ..core.text import markup
 from .figures import Drawing
 from .run import Outcome, Record
 from .table import BETTER_LOW, COST, groups_in, heading, rows, shown
@@ -60,21 +60,21 @@ def page(outcome: Outcome, headlines: Mapping[str, Sequence[str]], against: str,
         by_suite.setdefault(drawing.suite, []).append(_figure(drawing))
     facts = outcome.facts
     parts = [
-        f"<h1>Evaluation</h1><p class=soft>TerraShift {escape(facts['settings']['version'])}, {escape(facts['when'])}, "
-        f"{escape(facts['machine'])}</p><p><code>{escape(facts['command'])}</code></p>",
-        "<nav>" + "".join(f'<a href="#{escape(s)}">{escape(s)}</a>' for s in headlines) + "</nav>",
-        f"<p class=soft>In brackets: over {escape(against)} on the same cases. Marked: best of a column. Click a "
+        f"<h1>Evaluation</h1><p class=soft>TerraShift {markup(facts['settings']['version'])}, {markup(facts['when'])}, "
+        f"{markup(facts['machine'])}</p><p><code>{markup(facts['command'])}</code></p>",
+        "<nav>" + "".join(f'<a href="#{markup(s)}">{markup(s)}</a>' for s in headlines) + "</nav>",
+        f"<p class=soft>In brackets: over {markup(against)} on the same cases. Marked: best of a column. Click a "
         "heading to sort.</p>",
     ]
     for suite, headline in headlines.items():
         of_suite = [record for record in outcome.records if record.suite == suite]
         parts.append(
-            f'<h2 id="{escape(suite)}">{escape(suite)}</h2><p>{escape(facts["suites"][suite].capitalize())}.</p>'
+            f'<h2 id="{markup(suite)}">{markup(suite)}</h2><p>{markup(facts["suites"][suite].capitalize())}.</p>'
         )
         for group in groups_in(of_suite):
             records = [record for record in of_suite if record.group == group]
             cases = len({record.case for record in records})
-            parts.append(f"<h3>{escape(group)} <span class=soft>({cases} case{'s' if cases > 1 else ''})</span></h3>")
+            parts.append(f"<h3>{markup(group)} <span class=soft>({cases} case{'s' if cases > 1 else ''})</span></h3>")
             parts.append(_table(records, headline, against))
         parts += by_suite.get(suite, [])
     parts += [_failures(outcome.records), _glossary(headlines)]
@@ -90,7 +90,7 @@ def _table(records: Sequence[Record], headline: Sequence[str], against: str) -> 
     found = rows(records, headline, against)
     best = [_best([cells[k][0] for _, cells in found], metric) for k, metric in enumerate(columns)]
     head = "".join(
-        f'<th title="{escape(metric_of(metric).meaning)}">{escape(heading(metric))}</th>' for metric in columns
+        f'<th title="{markup(metric_of(metric).meaning)}">{markup(heading(metric))}</th>' for metric in columns
     )
     lines = []
     for method, cells in found:
@@ -100,7 +100,7 @@ def _table(records: Sequence[Record], headline: Sequence[str], against: str) -> 
             mark = " class=best" if math.isfinite(value) and value == best[k] else ""
             data = f' data-v="{value:.6g}"' if math.isfinite(value) else ' data-v=""'
             texts.append(f"<td{mark}{data}>{shown(value, metric)}{ratio}</td>")
-        lines.append(f"<tr><td>{escape(method)}</td>{''.join(texts)}</tr>")
+        lines.append(f"<tr><td>{markup(method)}</td>{''.join(texts)}</tr>")
     head = f"<thead><tr><th>method</th>{head}</tr></thead>"
     return f'<div class="wide"><table>{head}<tbody>{"".join(lines)}</tbody></table></div>'
 
@@ -117,14 +117,14 @@ def _figure(drawing: Drawing) -> str:
     data = base64.b64encode(memory.getvalue()).decode()
     kind = "" if drawing.figure.get_figwidth() > HALF_INCHES else ' class="half"'
     return (
-        f'<figure{kind}><img alt="{escape(drawing.caption)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{escape(drawing.caption)}</figcaption></figure>"
+        f'<figure{kind}><img alt="{markup(drawing.caption)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{markup(drawing.caption)}</figcaption></figure>"
     )
 
 
 def _failures(records: Iterable[Record]) -> str:
     items = [
-        f"<li>{escape(r.method)} on {escape(r.suite)}, {escape(r.case)}: {escape(r.failed)}</li>"
+        f"<li>{markup(r.method)} on {markup(r.suite)}, {markup(r.case)}: {markup(r.failed)}</li>"
         for r in records
         if r.failed
     ]
@@ -138,6 +138,6 @@ def _glossary(headlines: Mapping[str, Sequence[str]]) -> str:
     items = []
     for kind in kinds:
         found = METRICS[kind]
-        paper = f" [{escape(found.paper)}]" if found.paper else ""
-        items.append(f"<li><b>{escape(found.title)}</b> ({escape(found.unit)}): {escape(found.meaning)}{paper}</li>")
+        paper = f" [{markup(found.paper)}]" if found.paper else ""
+        items.append(f"<li><b>{markup(found.title)}</b> ({markup(found.unit)}): {markup(found.meaning)}{paper}</li>")
     return f"<h2>What the numbers mean</h2><ul>{''.join(items)}</ul>"

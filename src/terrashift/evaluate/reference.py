@@ -8,7 +8,6 @@ only, so each method's median residual is taken off.
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..io.arrays import read_arrays
+from ..io.untrusted import Malformed
 from .case import Answer, Case, Entry, pair_of, tensor
 from .stored import Stored
 from .zoned import Zones
@@ -80,10 +81,13 @@ def read_case(path: Path) -> Case:
         InputError: it lacks a part.
     """
     try:
-        with path.open("rb") as file, np.load(file) as data:
-            before, after = (
-                tensor(data[key] * np.float32(data["gain"]) + np.float32(data["offset"])) for key in ("before", "after")
-            )
-            return Case(pair_of(before, after), data["flow"].astype(np.float32), data["fault"].astype(bool))
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        data = read_arrays(path, ("before", "after", "gain", "offset", "flow", "fault"))
+        before, after = (
+            tensor(data[key] * np.float32(data["gain"]) + np.float32(data["offset"])) for key in ("before", "after")
+        )
+        flow, fault = data["flow"].astype(np.float32), data["fault"].astype(bool)
+        if before.ndim != 2 or {before.shape, after.shape, flow.shape[1:], fault.shape} != {before.shape}:
+            raise Malformed("its arrays are of different sizes")
+        return Case(pair_of(before, after), flow, fault)
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} is no reference case: {error}. See the module `evaluate.reference`.") from error

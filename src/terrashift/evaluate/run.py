@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +16,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from ..core.text import printable
 from ..errors import InputError, OutputError, TerrashiftError
+from ..io.arrays import read_arrays
 from ..io.atomic import atomic_path, atomic_write_text
+from ..io.untrusted import Malformed, expect_object, parse_json, read_text
 from .case import Answer, Case, Entry, Method, Suite, pair_of, tensor
 from .cost import Meter
 
 RECORDS = "records.jsonl"
 FIELDS = "fields"
+LARGEST_RECORDS = 1_000_000_000
+"""Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +125,11 @@ class Evaluation:
         path = self.folder / RECORDS
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            text = path.read_text(encoding="utf-8") if path.exists() else ""
+            text = read_text(path, LARGEST_RECORDS) if path.exists() else ""
         except OSError as error:
             raise OutputError(f"{self.folder} cannot be used: {error}.") from error
+        except Malformed as error:
+            raise _damaged(path, error) from error
         whole, newline, torn = text.rpartition("\n")
         if torn:  # the run ended while it wrote this line
             atomic_write_text(path, whole + newline)
@@ -130,12 +137,13 @@ class Evaluation:
         if not lines:
             atomic_write_text(path, json.dumps({"settings": facts["settings"]}) + "\n")
             return
-        if json.loads(lines[0]).get("settings") != facts["settings"]:
+        kept = [_line_of(line, path) for line in lines]
+        if kept[0].get("settings") != facts["settings"]:
             raise InputError(
                 f"{self.folder} holds an evaluation of other cases or another version: take another folder, or give "
                 "--overwrite."
             )
-        yield from (Record(**json.loads(line)) for line in lines[1:])
+        yield from (_record_of(line, path) for line in kept[1:])
 
     def _keep(self, record: Record) -> None:
         try:
@@ -162,6 +170,28 @@ class Evaluation:
         }
 
 
+def _line_of(line: str, path: Path) -> Mapping[str, Any]:
+    try:
+        return expect_object(parse_json(line))
+    except Malformed as error:
+        raise _damaged(path, error) from error
+
+
+def _record_of(found: Mapping[str, Any], path: Path) -> Record:
+    try:
+        record = Record(**found)
+        texts = all(isinstance(text, str) for text in (*record.key, record.group, record.failed))
+        if not texts or not all(isinstance(value, int | float) for value in record.values.values()):
+            raise Malformed("a record holds values of another kind")
+        return record
+    except (TypeError, AttributeError, Malformed) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is damaged ({error}): give --overwrite to measure anew, or take another folder.")
+
+
 def _settings(suite: Suite) -> str:
     """What decides the cases of a suite, as a short hash of what its dataclass shows."""
     shown = {"about": suite.about, "cases": [(entry.name, entry.group) for entry in suite.entries()]}
@@ -182,7 +212,17 @@ TRUTH = "truth"
 def field_path(folder: Path, suite: str, case: str, method: str) -> Path:
     """Where what a method measured is kept."""
     safe = "".join(sign if sign.isalnum() or sign in "+-_.=" else "_" for sign in method)
-    return folder / FIELDS / suite / case.replace("/", "_") / f"{safe}.npz"
+    return folder / FIELDS / _inside(suite) / _inside(case) / f"{safe}.npz"
+
+
+def _inside(name: str) -> str:
+    """A name as one of a folder in a folder: kept records and archives may hold any text.
+
+    >>> _inside("place/a"), _inside("..")
+    ('place_a', '_')
+    """
+    safe = printable(name).replace("/", "_").replace("\\", "_")
+    return safe if safe.strip(".") else "_"
 
 
 def keep_field(folder: Path, entry: Entry, method: str, answer: Answer) -> None:
@@ -200,10 +240,10 @@ def kept_field(folder: Path, suite: str, case: str, method: str) -> Answer | Non
     path = field_path(folder, suite, case, method)
     if not path.exists():
         return None
-    with np.load(path) as data:
-        sigma = data["sigma"].astype(np.float32)
-        xy = np.stack([data["u"], data["v"]]).astype(np.float32)
-        return Answer(xy, sigma if sigma.size else None, int(data["step_px"]))
+    data = _arrays(path, ("sigma", "u", "v", "step_px"))
+    sigma = data["sigma"].astype(np.float32)
+    xy = np.stack([data["u"], data["v"]]).astype(np.float32)
+    return Answer(xy, sigma if sigma.size else None, int(data["step_px"]))
 
 
 def keep_truth(folder: Path, entry: Entry, case: Case) -> None:
@@ -221,6 +261,13 @@ def kept_truth(folder: Path, suite: str, case: str) -> Case | None:
     path = field_path(folder, suite, case, TRUTH)
     if not path.exists():
         return None
-    with np.load(path) as data:
-        before = tensor(data["before"])
-        return Case(pair_of(before, before), data["truth"], data["fault"])
+    data = _arrays(path, ("before", "truth", "fault"))
+    before = tensor(data["before"])
+    return Case(pair_of(before, before), data["truth"], data["fault"])
+
+
+def _arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    try:
+        return read_arrays(path, names)
+    except (OSError, Malformed) as error:
+        raise _damaged(path, error) from error

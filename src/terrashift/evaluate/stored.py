@@ -13,6 +13,7 @@ from numpy import ndarray
 from ..core.field import DisplacementField
 from ..core.grid import Grid
 from ..errors import InputError, OptionError
+from ..io.arrays import read_arrays
 from ..io.exchange.formats import read_any
 from .case import Answer, Case, Entry
 
@@ -45,8 +46,13 @@ class Stored:
 
 
 def _of_array(path: Path, grid: Grid) -> Float[ndarray, "2 height width"]:
-    with np.load(path) as data:
+    try:
+        data = read_arrays(path, ("u", "v"))
         xy = np.stack([data["u"], data["v"]]).astype(np.float32)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is no result (arrays u and v), or a damaged one: {error}. Store it anew.") from error
+    if xy.ndim != 3:
+        raise OptionError(f"{path} holds arrays of {xy.ndim - 1} dimensions: give one vector a pixel.")
     if xy.shape[1:] != grid.shape:
         raise OptionError(
             f"{path} holds {xy.shape[1]} x {xy.shape[2]} vectors, the case has {grid.height} x {grid.width} pixels: "

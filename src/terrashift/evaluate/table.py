@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..analyse.metrics import metric_of
+from ..core.text import markdown as printed
 from .run import Outcome, Record
 
 COST = ("cpu_s", "peak_mib")
@@ -121,11 +122,12 @@ def _origin(facts: Mapping[str, Any]) -> str:
 
 
 def _failures(records: Iterable[Record]) -> list[str]:
-    return [f"* {r.method} on {r.suite}, {r.case}: {r.failed.splitlines()[0]}" for r in records if r.failed]
+    said = [(r.method, r.suite, r.case, r.failed.partition("\n")[0]) for r in records if r.failed]
+    return ["* {} on {}, {}: {}".format(*map(printed, one)) for one in said]
 
 
 def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(map(printed, cells)) + " |"
 
 
 def to_json(outcome: Outcome, headlines: Mapping[str, Sequence[str]], against: str) -> str:

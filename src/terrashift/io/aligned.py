@@ -16,7 +16,8 @@ from .atomic import atomic_path, check_target, explain, gdal_errors, scratch
 from .bands import list_bands
 from .cog import BLOCK_PX, copy_as_cog, gdal_environment
 from .georeference import parse_crs
-from .raster import Raster, ReadOptions, open_dataset, open_raster
+from .opening import open_dataset
+from .raster import Raster, ReadOptions, open_raster
 
 
 class Bands(NamedTuple):

@@ -52,6 +52,8 @@ def check_targets(paths: Iterable[Path], inputs: Iterable[str | Path], overwrite
 
 def _refuse_place(target: Path, overwrite: bool) -> None:
     folder = target.parent
+    if "\0" in str(target) or not _is_utf8(str(target)):
+        raise OutputError(f"cannot write {str(target)!r}: it is no name. Choose another, with letters in UTF-8")
     if target.is_dir():
         raise OutputError(
             f"cannot write {target}: it is a folder. Give the name of a file, such as {target / 'result.tif'}"
@@ -65,6 +67,13 @@ def _refuse_place(target: Path, overwrite: bool) -> None:
         )
     if target.exists() and not overwrite:
         raise OutputError(f"{target} exists already: pass --overwrite to replace it, or choose another name")
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:  # bytes of another alphabet, as the file system has them
+        return False
 
 
 def check_space(target: Path, needed_bytes: int) -> None:

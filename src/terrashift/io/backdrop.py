@@ -12,7 +12,8 @@ from jaxtyping import Float
 from ..core.grid import Grid
 from ..errors import InputError
 from .georeference import parse_crs
-from .raster import ReadOptions, explained, open_dataset, open_raster
+from .opening import explained, open_dataset
+from .raster import ReadOptions, open_raster, read_whole
 
 LONGEST_PX = 2400
 """Of what is read: finer than any print of a journal's width."""
@@ -30,7 +31,7 @@ def read_backdrop(path: Path, grid: Grid, band: str | None = None) -> Float[np.n
     options = ReadOptions(band=band or "1")
     raster = open_raster(str(path), options)
     if grid.crs is None or raster.grid.crs is None:
-        return _same_corners(path, raster.read(0, 0, *raster.grid.shape).numpy(), raster.grid, grid)
+        return _same_corners(path, read_whole(raster).numpy(), raster.grid, grid)
     from rasterio.enums import Resampling
     from rasterio.warp import reproject
 
@@ -39,7 +40,7 @@ def read_backdrop(path: Path, grid: Grid, band: str | None = None) -> Float[np.n
     target = np.full(cells.shape, np.nan, np.float32)
     coarser = raster.grid.pixel_size[0] < grid.pixel_size[0] / finer
     with explained(str(path)), open_dataset(str(path)) as dataset:
-        values = raster.read(0, 0, *raster.grid.shape).numpy()
+        values = read_whole(raster).numpy()
         reproject(
             values,
             target,

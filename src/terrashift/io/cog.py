@@ -22,8 +22,12 @@ from ..core.grid import Grid
 from ..core.reasons import Reason
 from ..errors import InputError
 from .atomic import atomic_path, check_target, explain, gdal_errors, scratch
+from .bands import list_bands
 from .georeference import grid_of, parse_crs
-from .raster import explained, open_dataset
+from .opening import explained, open_dataset
+from .raster import require_memory
+from .refusals import refuse_impossible
+from .untrusted import Malformed, parse_json
 
 if TYPE_CHECKING:
     from rasterio.windows import Window
@@ -132,13 +136,25 @@ def read_field(path: str | Path) -> DisplacementField:
                 f"{', '.join(str(text) for text in dataset.descriptions)}). Give the result of `terrashift measure`."
             )
         grid = grid_of(dataset, name)
-        values = torch.from_numpy(dataset.read())
+        require_memory(name, grid.shape, len(BANDS))
+        refuse_impossible(dataset, list_bands(dataset)[0], name)
+        values = torch.from_numpy(dataset.read(out_dtype=np.float32))
     if TRANSFORM_TAG in tags:
-        *transform, cell_px = json.loads(tags[TRANSFORM_TAG])
-        grid = replace(grid, transform=Affine(*transform), cell_px=cell_px)
+        grid = _in_pixels(grid, tags[TRANSFORM_TAG], name)
     east, north, sigma_east, sigma_north, score, reasons = values
     reasons = reasons.nan_to_num(nan=float(Reason.NODATA)).to(torch.uint8)
     return DisplacementField(east, north, sigma_east, sigma_north, score, reasons, grid, made_by=from_tags(tags))
+
+
+def _in_pixels(grid: Grid, text: str, name: str) -> Grid:
+    """The grid of a field without a CRS, from its tag."""
+    try:
+        *transform, cell_px = parse_json(text)
+        return replace(grid, transform=Affine(*(float(number) for number in transform)), cell_px=int(cell_px))
+    except (Malformed, TypeError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"{name} is damaged: its tag {TRANSFORM_TAG} is {text[:99]!r}. Copy or measure it again."
+        ) from error
 
 
 def blocks_of(
@@ -170,7 +186,7 @@ def from_tags(tags: Mapping[str, str]) -> dict[str, Any]:
 def _decoded(text: str) -> Any:
     if text[:1] in ("{", "["):
         with suppress(ValueError):
-            return json.loads(text)
+            return parse_json(text)
     return text
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import OutputError
 from .atomic import atomic_write_text
 from .lock import FolderLock
+from .untrusted import LARGEST_VECTORS, Malformed, expect_object, parse_json, read_text
 
 PARTS = ("content", "done", "shown", "arrays")
 LOCK, MANIFEST, REPLACED = "lock", "manifest.json", "replaced"
@@ -74,8 +75,15 @@ class Draft:
 
     def records(self, chunks: int) -> list[dict[str, Any]]:
         """What is known of all chunks, in their order."""
-        texts = (self._mark(number).read_text(encoding="utf-8") for number in range(chunks))
-        return [record for text in texts for record in json.loads(text)]
+        found: list[dict[str, Any]] = []
+        for number in range(chunks):
+            try:
+                found += parse_json(read_text(self._mark(number), LARGEST_VECTORS))
+            except (OSError, Malformed, TypeError) as error:
+                raise OutputError(
+                    f"{self._mark(number)} is damaged ({error}): delete it, and the same command makes its part anew"
+                ) from error
+        return found
 
     def publish(self) -> None:
         """Give the content its name, in one step where nothing of that name is there, and remove the rest."""
@@ -107,10 +115,10 @@ def _holder(folder: Path) -> int | None:
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
     try:
-        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return dict(expect_object(parse_json(read_text(folder / MANIFEST, LARGEST_VECTORS))))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise OutputError(f"{folder / MANIFEST} cannot be read ({error}): delete {folder} and start again") from error
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from affine import Affine
 
 from ..core.grid import Grid
 from ..errors import InputError
+
+EDGE_DEGREES = 1.0
+"""How far an image may reach past a pole: whole images of the Earth often do, by half a pixel."""
 
 if TYPE_CHECKING:
     from rasterio.crs import CRS
@@ -30,9 +34,10 @@ def grid_of(dataset: DatasetReader, path: str, crs_if_missing: str | None = None
                 "file or gdal_edit.py -a_ullr), or leave --crs out to measure in pixels."
             )
         return Grid(height, width, Affine.identity())  # a CRS without a geotransform places nothing
-    if transform.determinant == 0:
+    if not all(map(math.isfinite, (*transform[:6], transform.determinant))) or transform.determinant == 0:
         raise InputError(
-            f"{path} has pixels of no area (geotransform {tuple(transform[:6])}); correct it with gdal_edit.py"
+            f"{path} has pixels of no area, or of no finite one (geotransform {tuple(transform[:6])}); correct it with "
+            "gdal_edit.py -a_ullr"
         )
     crs = dataset.crs or (parse_crs(crs_if_missing) if crs_if_missing is not None else None)
     if not crs:
@@ -51,8 +56,23 @@ def grid_in(crs: CRS, shape: tuple[int, int], transform: Affine, path: str) -> G
         raise InputError(
             f"{path} counts longitude and latitude in {unit}, not degrees; reproject it with gdalwarp -t_srs"
         )
+    if crs.is_geographic:
+        _refuse_off_the_globe(shape, transform, path)
     metres = 1.0 if crs.is_geographic else float(factor)
+    if not (math.isfinite(metres) and metres > 0):
+        raise InputError(f"{path} counts in units of {metres:g} m: its CRS is damaged; set it with gdal_edit.py -a_srs")
     return Grid(*shape, transform, crs_name(crs), metres, bool(crs.is_geographic))
+
+
+def _refuse_off_the_globe(shape: tuple[int, int], transform: Affine, path: str) -> None:
+    """Find metres that pass for degrees: they would be measured with a wrong unit, and no word."""
+    corners = [transform @ (x, y) for x in (0, shape[1]) for y in (0, shape[0])]
+    longitude, latitude = (max(abs(corner[axis]) for corner in corners) for axis in (0, 1))
+    if latitude > 90 + EDGE_DEGREES or longitude > 540:
+        raise InputError(
+            f"{path} is said to be in degrees, but reaches to {longitude:.6g} of longitude and {latitude:.6g} of "
+            "latitude: its CRS is another one; set it with gdal_edit.py -a_srs"
+        )
 
 
 def parse_crs(text: str) -> CRS:

@@ -43,10 +43,10 @@ def read(name: str) -> Found:
     path, _, layer = name.partition(LAYER)
     if not Path(path).exists():
         raise InputError(f"{path} does not exist; paths count from {Path.cwd()}")
-    with _explained(path):
+    with explained(path):
         layers = _line_layers(pyogrio.list_layers(path), path, layer)
         meta, _, geometries, _ = pyogrio.raw.read(path, layer=layers, columns=[], force_2d=True)
-    shapes = shapely.from_wkb(geometries)
+        shapes = shapely.from_wkb(geometries)
     lines = tuple(line for shape in shapes if shape is not None for line in _lines_of(shape, name))
     return Found(lines, meta["crs"])
 
@@ -132,12 +132,15 @@ def _lines_of(shape: Any, name: str) -> Iterator[Line]:
 
 
 @contextmanager
-def _explained(path: str) -> Iterator[None]:
-    from pyogrio.errors import DataLayerError, DataSourceError
+def explained(path: str) -> Iterator[None]:
+    """Turn what pyogrio and shapely raise on damaged files into one error."""
+    from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
     try:
-        yield
-    except (DataSourceError, DataLayerError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # GDAL's own, about files of dubious make
+            yield
+    except (DataSourceError, DataLayerError, FeatureError, UnicodeDecodeError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read as lines ({error}). Give GeoJSON, GeoPackage or a shapefile with all its parts."
         ) from error

@@ -18,7 +18,7 @@ from ..core.image import Image
 from .atomic import atomic_path, atomic_write_text, explain
 from .cog import blocks_of, to_tags, write_field
 from .georeference import parse_crs
-from .raster import open_dataset
+from .opening import open_dataset
 from .vectors import Line, write_lines
 
 

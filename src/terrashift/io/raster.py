@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,21 +17,17 @@ from torch import Tensor
 
 from ..core.grid import Grid
 from ..errors import InputError
-from .bands import Band, choose_band, list_bands
+from .bands import choose_band, list_bands
 from .georeference import grid_of
 from .lattice import Names, Overlap, find_overlap
 from .nodata import Nodata, find_nodata
+from .opening import explained, open_dataset
+from .refusals import refuse_containers, refuse_unusable, saturation
 from .scenes import scene_date
+from .untrusted import Malformed, require_room
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
-
-# these drivers map a plain file of numbers and read zeros past its end without a word
-_RAW_DRIVERS = {"ENVI", "EHdr", "ISCE", "ROI_PAC", "RST", "PAux", "GenBin", "MFF", "LAN", "BT", "KRO"}
-
-CACHE_BYTES = 64 << 20  # of decoded blocks; GDAL would take a twentieth of the machine's memory
-
-_opening = threading.Lock()  # `warnings.catch_warnings` is not safe to enter from two threads at once
 
 
 class ReadOptions(BaseModel, frozen=True, extra="forbid"):
@@ -134,11 +125,10 @@ def open_raster(path: str, options: ReadOptions | None = None) -> Raster:
     """
     options = options or ReadOptions()
     with explained(path), open_dataset(path) as dataset:
-        _refuse_containers(dataset, path)
+        refuse_containers(dataset, path)
         bands = list_bands(dataset)
         band = choose_band(bands, options.band, path)
-        _refuse_unmeasurable(dataset, band, path)
-        _refuse_truncated(dataset, band, path)
+        refuse_unusable(dataset, band, path)
         scale, offset = float(dataset.scales[band.number - 1]), float(dataset.offsets[band.number - 1])
         return Raster(
             path=path,
@@ -150,8 +140,30 @@ def open_raster(path: str, options: ReadOptions | None = None) -> Raster:
             nodata=find_nodata(dataset, band, bands, options.nodata),
             scale=scale,
             offset=offset,
-            saturation=_saturation(dataset, band, scale, offset),
+            saturation=saturation(dataset, band, scale, offset),
         )
+
+
+def read_whole(raster: Raster) -> Float[Tensor, "height width"]:
+    """All pixels of a band; see `Raster.read`.
+
+    Raises:
+        InputError: it is damaged, or larger than this machine's memory.
+    """
+    require_memory(raster.path, raster.grid.shape, 1)
+    return raster.read(0, 0, *raster.grid.shape)
+
+
+def require_memory(path: str, shape: tuple[int, int], bands: int) -> None:
+    """Make sure that so many bands of float32 fit into this machine.
+
+    Raises:
+        InputError: they do not.
+    """
+    try:
+        require_room(4 * bands * shape[0] * shape[1], f"reading it whole, {shape[0]} x {shape[1]} px,")
+    except Malformed as error:
+        raise InputError(f"{path} is damaged, or to be cropped first (gdal_translate -srcwin): {error}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,144 +216,3 @@ def checksum(path: str) -> str | None:
         return None
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def open_dataset(path: str) -> DatasetReader:
-    """Open a raster without the warning that it is not georeferenced: `Grid.crs` tells that."""
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
-
-    _refuse_unreadable(path)
-    with _opening, warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(path)
-
-
-@contextmanager
-def bounded_cache() -> Iterator[None]:
-    """GDAL with a small cache of decoded blocks."""
-    import rasterio
-
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-        yield
-
-
-@contextmanager
-def explained(path: str) -> Iterator[None]:
-    """Turn what GDAL says into what a user can act on."""
-    from rasterio.errors import RasterioError
-
-    try:
-        yield
-    except RasterioError as error:
-        said = gdal_message(error)
-        if "not recognized" in said and not _is_remote(path):
-            raise InputError(f"{path} is not a raster that GDAL reads{_looks_like(path)}.") from error
-        if _is_remote(path):
-            raise InputError(
-                f"{path} could not be read: {said}. Check the address and the connection; if other files of the same "
-                "place open, this one is damaged or truncated there."
-            ) from error
-        raise InputError(
-            f"{path} is damaged or truncated: {said}. Download or copy it again, and compare its size with the source."
-        ) from error
-
-
-def gdal_message(error: BaseException) -> str:
-    """The innermost message of a chain of errors, which is GDAL's own."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = getattr(error, "errmsg", None) or str(error)
-    return text.strip().rstrip(".")
-
-
-def _is_remote(path: str) -> bool:
-    return "://" in path or path.startswith("/vsi")
-
-
-def _is_plain(path: str) -> bool:
-    """True for a path of the file system, not a URL nor a name that only a GDAL driver understands."""
-    return not _is_remote(path) and not re.match(r"[A-Za-z0-9_]{2,}:", path)
-
-
-def _refuse_unreadable(path: str) -> None:
-    if not _is_plain(path):
-        return
-    if os.path.isdir(path):
-        raise InputError(f"{path} is a folder: give the raster file inside it")
-    if not os.path.exists(path):
-        raise InputError(f"{path} does not exist; paths count from {os.getcwd()}")
-    if os.path.getsize(path) == 0:
-        raise InputError(f"{path} is empty (0 bytes): download or copy it again")
-    if not os.access(path, os.R_OK):
-        raise InputError(f"{path} may not be read: change its permissions (chmod +r)")
-
-
-def _looks_like(path: str) -> str:
-    """What a file that is no raster seems to be instead; downloads that failed are often web pages."""
-    start = Path(path).read_bytes()[:200].lstrip().lower() if os.path.isfile(path) else b""
-    if start.startswith((b"<!doctype html", b"<html")):
-        return ": it is a web page, so the download most likely needed a login"
-    if start.startswith(b"version https://git-lfs"):
-        return ": it is a Git LFS pointer; fetch the file itself with `git lfs pull`"
-    if start.startswith((b"ii*\0", b"mm\0*")):
-        return ": it starts as a TIFF but is damaged or truncated; download or copy it again"
-    return "; convert it to GeoTIFF first"
-
-
-def _refuse_containers(dataset: DatasetReader, path: str) -> None:
-    if dataset.count:
-        return
-    if dataset.subdatasets:
-        listing = "\n".join(f"  {name}" for name in dataset.subdatasets)
-        raise InputError(f"{path} holds several rasters: give one of them as the path.\n{listing}")
-    raise InputError(f"{path} holds no raster band")
-
-
-def _refuse_unmeasurable(dataset: DatasetReader, band: Band, path: str) -> None:
-    if band.dtype.startswith("complex"):
-        raise InputError(
-            f"band {band.number} of {path} is complex ({band.dtype}): give its amplitude, for example `gdal_calc.py -A "
-            f'{path} --A_band={band.number} --calc="abs(A)" --type=Float32 --outfile=amplitude.tif`.'
-        )
-    # GDAL gives every one-bit image a palette; black and white need none
-    if dataset.colorinterp[band.number - 1].name == "palette" and _bits(dataset, band) != 1:
-        raise InputError(
-            f"band {band.number} of {path} holds colour numbers of a palette, not brightness: `gdal_translate -expand "
-            f"gray {path} gray.tif` makes an image of it."
-        )
-    if dataset.scales[band.number - 1] == 0:
-        raise InputError(
-            f"band {band.number} of {path} has a scale of 0 in its metadata: `gdal_edit.py -scale 1 {path}`"
-        )
-
-
-def _refuse_truncated(dataset: DatasetReader, band: Band, path: str) -> None:
-    """Find a file shorter than its header claims, before hours of work."""
-    if not _is_plain(path) or not os.path.isfile(path):
-        return
-    if dataset.driver in _RAW_DRIVERS and "file_compression" not in dataset.tags(ns="ENVI"):
-        claimed = dataset.count * dataset.height * dataset.width * _bits(dataset, band) // 8
-        claimed += int(dataset.tags(ns="ENVI").get("header_offset", 0))
-        if (size := os.path.getsize(path)) < claimed:
-            raise InputError(
-                f"{path} is truncated: its header claims {claimed} bytes, the file has {size}. Download or copy it "
-                "again, or correct the header."
-            )
-    if dataset.driver == "GTiff":
-        rows, columns = dataset.block_shapes[band.number - 1]
-        last = (dataset.height - 1) // rows, (dataset.width - 1) // columns
-        dataset.read(band.number, window=dataset.block_window(band.number, *last))  # raises if it is cut off
-
-
-def _saturation(dataset: DatasetReader, band: Band, scale: float, offset: float) -> float | None:
-    if not re.fullmatch(r"u?int\d+", band.dtype):
-        return None
-    sign = 0 if band.dtype.startswith("u") else 1
-    return (2 ** (_bits(dataset, band) - sign) - 1) * scale + offset
-
-
-def _bits(dataset: DatasetReader, band: Band) -> int:
-    """Bits that a stored pixel has; some sensors keep 1 or 12 of the 8 or 16 of their type."""
-    used = dataset.tags(band.number, ns="IMAGE_STRUCTURE").get("NBITS")
-    return int(used) if used else 8 * np.dtype(band.dtype).itemsize

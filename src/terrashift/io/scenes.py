@@ -105,6 +105,6 @@ def _parse(text: str) -> datetime | None:
             break
     if date is None:
         return None
-    if date.tzinfo is not None:
-        date = date.astimezone(UTC).replace(tzinfo=None)
-    return date if EARLIEST_YEAR <= date.year <= LATEST_YEAR else None
+    if not EARLIEST_YEAR <= date.year <= LATEST_YEAR:
+        return None
+    return date if date.tzinfo is None else date.astimezone(UTC).replace(tzinfo=None)

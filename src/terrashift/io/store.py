@@ -25,6 +25,7 @@ from ..core.tiles import Tile, plan_tiles
 from ..errors import OutputError
 from .atomic import atomic_write_text, explain
 from .lock import FolderLock
+from .untrusted import LARGEST_VECTORS, expect_object, parse_json, read_text
 
 BANDS = len(DisplacementField.BANDS)
 FORMAT = 1
@@ -98,7 +99,7 @@ class TileStore:
             else:
                 _create(place, wanted)
             (place / _GUESTS).unlink(missing_ok=True)  # those of a run that was killed
-            return cls(place, shape, tile, _open_array(place), lock)
+            return cls(place, shape, tile, _open_array(place, wanted), lock)
         except BaseException:
             lock.release()
             raise
@@ -115,7 +116,7 @@ class TileStore:
         if kept is None:
             raise OutputError(f"{place} is not to be seen from {_here()}: put it where all workers see it")
         rows, columns = kept["shape"]
-        guest = cls(place, (rows, columns), kept["tile"], _open_array(place), None, ticket)
+        guest = cls(place, (rows, columns), kept["tile"], _open_array(place, kept), None, ticket)
         guest._require_admitted()
         return guest
 
@@ -227,7 +228,7 @@ class TileStore:
         mark, chunk = self.folder / _DONE / tile.key, self._chunk(tile)
         if not mark.exists():
             raise OutputError(f"tile {tile.key} of {self.folder} is not finished: go on with --resume")
-        if not chunk.exists() or _crc(chunk.read_bytes()) != mark.read_text():
+        if not chunk.exists() or _crc(chunk.read_bytes()).encode() != mark.read_bytes():
             raise OutputError(
                 f"tile {tile.key} in {self.folder} is damaged: delete {mark} and pass --resume to measure it again, or "
                 "--overwrite to start again"
@@ -318,17 +319,28 @@ def _create(folder: Path, manifest: dict[str, Any]) -> None:
         raise explain(folder, error) from error
 
 
-def _open_array(folder: Path) -> Any:
+def _open_array(folder: Path, manifest: Mapping[str, Any]) -> Any:
     import zarr
 
-    # so that a tile of nothing but NaN is a file like others, and its absence a fault
-    with zarr.config.set({"array.write_empty_chunks": True}):
-        return zarr.open_array(str(folder / _ARRAY), mode="r+")
+    try:
+        # so that a tile of nothing but NaN is a file like others, and its absence a fault
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            array: Any = zarr.open_array(str(folder / _ARRAY), mode="r+")
+    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise OutputError(
+            f"{folder / _ARRAY} is damaged ({error}): pass --overwrite to start again, or delete {folder}"
+        ) from error
+    rows, columns = manifest["shape"]
+    side = manifest["tile"]
+    plan = (BANDS, rows, columns), (BANDS, min(side, rows), min(side, columns)), np.dtype(np.float32)
+    if (array.shape, array.chunks, array.dtype) != plan:
+        raise OutputError(f"{folder / _ARRAY} is not what {_MANIFEST} says: pass --overwrite to start again")
+    return array
 
 
 def _read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
-        return json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        return dict(expect_object(parse_json(read_text(folder / _MANIFEST, LARGEST_VECTORS))))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

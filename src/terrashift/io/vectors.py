@@ -15,12 +15,12 @@ from ..errors import InputError, OptionError
 from . import ogr
 from .atomic import atomic_write_text
 from .georeference import parse_crs, same_crs
+from .untrusted import LARGEST_VECTORS, parse_json, read_text
 
 Line = Float[np.ndarray, "_ 2"]
 WGS84 = "OGC:CRS84"
 PIXELS = "pixels"
 """Value of the member `coordinates` of a file whose numbers are columns and rows."""
-LARGEST_BYTES = 100_000_000
 JSON_SUFFIXES = (".geojson", ".json")
 OGR_SUFFIXES = (".gpkg", ".shp", ".fgb", ".kml", ".gml", ".sqlite", ".tab")
 NEAR = 1.0
@@ -47,7 +47,7 @@ def read_lines(path: str | Path, crs: str | None) -> list[Line]:
     lines = [_points(part, name) for part in _parts(data, name)]
     if not lines:
         raise InputError(f"{name} is empty: it holds no line. Draw the trace as a LineString, and save it as GeoJSON.")
-    source = _crs_of(data, name)
+    source = crs_of(data, name)
     if crs is None:
         if source is not None:
             raise InputError(
@@ -155,9 +155,9 @@ def _load(name: str) -> dict[str, Any]:
     path = Path(name)
     advice = f"Convert it: `ogr2ogr -f GeoJSON {path.with_suffix('.geojson').name} {name}`."
     try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise InputError(f"{name} is larger than {LARGEST_BYTES / 1e6:.0f} MB: keep the fault's trace only.")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > LARGEST_VECTORS:
+            raise InputError(f"{name} is larger than {LARGEST_VECTORS / 1e6:.0f} MB: keep the fault's trace only.")
+        data = parse_json(read_text(path, LARGEST_VECTORS))
     except FileNotFoundError as error:
         raise InputError(f"{name} does not exist; paths count from {Path.cwd()}") from error
     except OSError as error:
@@ -211,8 +211,12 @@ def _points(coordinates: Any, name: str) -> Line:
     return line
 
 
-def _crs_of(data: dict[str, Any], name: str) -> str | None:
-    """The CRS that the old `crs` member names."""
+def crs_of(data: dict[str, Any], name: str) -> str | None:
+    """The CRS that the old `crs` member of GeoJSON names.
+
+    Raises:
+        InputError: it names none.
+    """
     member = data.get("crs")
     if member is None:
         return None

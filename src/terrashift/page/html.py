@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from ..analyse.quiet import StableGround, stable_ground
 from ..analyse.section import ENOUGH
 from ..core.field import DisplacementField
 from ..core.reasons import Reason
+from ..core.text import markup
 from ..errors import OptionError
 from ..io.atomic import atomic_path
 from ..plot.frame import Frame, thin
@@ -93,7 +93,7 @@ def page(displacement: DisplacementField, extras: Extras) -> str:
     data = _about(content, quiet, extras)
     libraries = Resources(mode="inline", components=["bokeh"]).render()
     return _whole(
-        title=escape(extras.name or "displacement"),
+        title=markup(extras.name or "displacement"),
         head=f"{libraries}\n<script>{SCRIPT}</script>",
         body=_body(summary, quiet, extras, parts, every),
         tail=f'<script type="application/json" id="layers">{_safe_json(data)}</script>\n'
@@ -194,9 +194,9 @@ def _head(summary: Summary, extras: Extras) -> str:
     lines = [" to ".join(dates) if all(dates) else "", " → ".join(names) if all(names) else ""]
     if made_by.get("METHOD"):
         lines.append(f"{made_by['METHOD']} method")
-    about = " &nbsp;·&nbsp; ".join(escape(line) for line in lines if line)
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in extras.notes)
-    return f'<h1>{escape(extras.name or "Displacement")}</h1>\n<p class="sub">{about}</p>{notes}'
+    about = " &nbsp;·&nbsp; ".join(markup(line) for line in lines if line)
+    notes = "".join(f'<p class="note">{markup(note)}</p>' for note in extras.notes)
+    return f'<h1>{markup(extras.name or "Displacement")}</h1>\n<p class="sub">{about}</p>{notes}'
 
 
 def _cards(summary: Summary, quiet: StableGround | None) -> str:
@@ -205,7 +205,7 @@ def _cards(summary: Summary, quiet: StableGround | None) -> str:
     size = f"{dx:.4g}" if abs(dx - dy) < 1e-6 * dx else f"{dx:.4g} × {dy:.4g}"
     crs = summary.crs if summary.crs and len(summary.crs) < 20 else ("a custom CRS" if summary.crs else "no CRS")
     cards = [
-        (f"{summary.height} × {summary.width}", f"cells of {size} {unit}, {escape(crs)}"),
+        (f"{summary.height} × {summary.width}", f"cells of {size} {unit}, {markup(crs)}"),
         (percent(summary.valid_share), "of the cells have a value"),
     ]
     if summary.magnitude:
@@ -266,7 +266,7 @@ def _stable(quiet: StableGround | None) -> str:
         ratio = f" The noise is {quiet.sigma_ratio:.2f} times the error that the field states there (1 would be right)."
     return (
         f"<h3>Stable ground</h3><table><tr><th></th><th>median</th><th>NMAD</th></tr>{lines}</table>"
-        f'<p class="note">{quiet.cells:,} cells: {escape(quiet.chosen)}. NMAD is counted around the median of each '
+        f'<p class="note">{quiet.cells:,} cells: {markup(quiet.chosen)}. NMAD is counted around the median of each '
         f"block.{ratio}</p>"
     )
 
@@ -288,7 +288,7 @@ def _provenance(summary: Summary) -> str:
     by = f"TerraShift {version('terrashift')}"
     return (
         f"<h2>Origin</h2>\n<details><summary>everything that the file says of how it was made</summary>"
-        f'<pre>{escape(text)}</pre></details>\n<p class="note">Page by {by}. Colours by Crameri: even to the eye, and '
+        f'<pre>{markup(text)}</pre></details>\n<p class="note">Page by {by}. Colours by Crameri: even to the eye, and '
         "safe for colour-blind readers.</p>"
     )
 

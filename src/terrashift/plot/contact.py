@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..io.atomic import atomic_path
+from .lettering import lettering
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ def contact_sheet(pairs: Sequence[Shown], path: Path | str, title: str) -> None:
     height = HEAD + rows * (PANEL + TITLE) + FOOT
     figure = Figure((width, height), dpi=DOTS_PER_INCH, facecolor="white")
     canvas = FigureCanvasAgg(figure)
-    figure.text(LEFT / width, 1 - 0.26 / height, title, fontsize=11, color=INK, va="center")
+    figure.text(LEFT / width, 1 - 0.26 / height, lettering(title), fontsize=11, color=INK, va="center")
     legend = "before | after (same greys) | motion of the ground to the right, and down (same colours; trace black), px"
     figure.text(LEFT / width, 1 - 0.52 / height, legend, fontsize=8.5, color="0.4", va="center")
     for number, pair in enumerate(pairs):
@@ -67,7 +68,7 @@ def contact_sheet(pairs: Sequence[Shown], path: Path | str, title: str) -> None:
         ]
         _draw_images(panels[:2], pair)
         _draw_motion(panels[2:], pair, limit)
-        caption = f"{pair.name}   ±{limit:.3g} px"
+        caption = f"{lettering(pair.name)}   ±{limit:.3g} px"
         figure.text(left / width, (bottom + PANEL + 0.11) / height, caption, fontsize=8.5, color=INK, va="center")
     with atomic_path(path) as temporary:
         canvas.print_png(str(temporary))

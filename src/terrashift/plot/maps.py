@@ -12,6 +12,7 @@ import numpy as np
 from ..core.field import DisplacementField
 from ..core.grid import Grid
 from ..io.atomic import atomic_path
+from .lettering import lettering
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -210,7 +211,8 @@ def _head(made_by: dict[str, Any]) -> tuple[str, str]:
     names = [str(made_by.get(role) or "") for role in ("BEFORE", "AFTER")]
     title = "Ground displacement" + (f", {dates[0]} to {dates[1]}" if all(dates) else "")
     method = f"{made_by['METHOD']} method" if made_by.get("METHOD") else ""
-    return title, ": ".join(part for part in (method, " to ".join(names) if all(names) else "") if part)
+    origin = ": ".join(part for part in (method, " to ".join(names) if all(names) else "") if part)
+    return lettering(title), lettering(origin)
 
 
 def _draw_foot(axes: Axes, layout: _Layout, grid: Grid, band: np.ndarray) -> None:

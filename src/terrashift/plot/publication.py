@@ -19,6 +19,7 @@ from ..errors import OptionError
 from ..io.atomic import atomic_path
 from ..io.exchange.arrows import arrows_of
 from .frame import Frame, thin
+from .lettering import refuse_broken_formula
 from .maps import INK, NO_VALUE_GREY, north_on_screen, robust_limit, round_length, scale_bar
 from .plan import Plan, Wanted
 
@@ -112,6 +113,7 @@ def draw_figure(
         for k, line in enumerate(overlay.profiles):
             _draw_profile(figure.add_axes(layout.profile(k)), field, line, chr(65 + k), options)
         if options.title:
+            refuse_broken_formula(options.title)
             left, top = layout.left / layout.size[0], 1 - 0.05 / layout.size[1]
             figure.text(left, top, options.title, ha="left", va="top", fontsize="large")
         with atomic_path(path) as part:

@@ -15,6 +15,7 @@ from ..register.group import Group
 from ..register.preview import Preview
 from ..register.result import Registration
 from ..register.ties import EXCLUDED, OUTLIER
+from .lettering import lettering
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +71,7 @@ def registration_picture(found: Registration, shown: Preview, path: Path) -> Non
     _draw_shifts(axes[1, 0], found)
     _draw_residuals(axes[1, 1], found)
     used = int(found.ties.used.sum())
-    figure.suptitle(f"{found.model} from {used} tie points; {found.started_by}", fontsize=12)
+    figure.suptitle(lettering(f"{found.model} from {used} tie points; {found.started_by}"), fontsize=12)
     with atomic_path(path) as temporary:
         canvas.print_png(str(temporary))
 
@@ -140,12 +141,13 @@ def group_picture(group: Group, names: Sequence[str], grid: Grid, path: Path) ->
     figure = Figure((12.0, 5.4), dpi=DOTS_PER_INCH, facecolor="white", layout="constrained")
     canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
+    labels = [lettering(Path(name).stem) for name in names]
     middle = np.array([[(grid.width - 1) / 2], [(grid.height - 1) / 2]])
     shifts = np.stack([shift.shift(middle)[:, 0] for shift in group.shifts])
     for k, (name, ink) in enumerate((("x (right)", USED_INK), ("y (down)", "#e08a1e"))):
         error = np.nan_to_num(np.array(group.errors_px))
         left.errorbar(np.arange(len(names)), shifts[:, k], error, fmt="o-", color=ink, capsize=3, label=name)
-    left.set_xticks(np.arange(len(names)), [Path(name).stem for name in names], rotation=30, ha="right", fontsize=8)
+    left.set_xticks(np.arange(len(names)), labels, rotation=30, ha="right", fontsize=8)
     left.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     left.set_ylabel("shift against the common frame, px")
     left.legend(fontsize=9)
@@ -154,8 +156,8 @@ def group_picture(group: Group, names: Sequence[str], grid: Grid, path: Path) ->
         matrix[offset.first, offset.second] = offset.closure_px
     shown = right.imshow(matrix, cmap="viridis", vmin=0)
     figure.colorbar(shown, ax=right, label="left by the adjustment, px")
-    right.set_xticks(np.arange(len(names)), [Path(name).stem for name in names], rotation=30, ha="right", fontsize=8)
-    right.set_yticks(np.arange(len(names)), [Path(name).stem for name in names], fontsize=8)
+    right.set_xticks(np.arange(len(names)), labels, rotation=30, ha="right", fontsize=8)
+    right.set_yticks(np.arange(len(names)), labels, fontsize=8)
     right.set_title("pairs", fontsize=10)
     with atomic_path(path) as temporary:
         canvas.print_png(str(temporary))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import html
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
+from ..core.text import markup
 from ..io.atomic import atomic_write_text
 from ..register.preview import Preview
 from .registration import stretched
@@ -82,16 +82,14 @@ def slider_page(shown: Preview, title: str, numbers: dict[str, str], path: Path)
     after = shown.after.numpy()
     rows, columns = after.shape
     page = PAGE.format(
-        title=html.escape(title),
+        title=markup(title),
         width=max(columns, 480),
         rows=rows,
         columns=columns,
         reference=_as_url(stretched(shown.reference.numpy(), shown.reference.numpy())),
         before=_as_url(stretched(shown.before.numpy(), after)),
         after=_as_url(stretched(after, after)),
-        numbers="".join(
-            f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>" for name, value in numbers.items()
-        ),
+        numbers="".join(f"<tr><td>{markup(name)}</td><td>{markup(value)}</td></tr>" for name, value in numbers.items()),
     )
     atomic_write_text(path, page)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +15,7 @@ from ..core.grid import Grid
 from ..errors import OptionError
 from ..io.aligned import data_bands, open_band, write_bands
 from ..io.atomic import atomic_write_text, check_targets
+from ..io.opening import bounded_cache
 from ..io.points import best_suffix, write_points
 from ..io.raster import Raster, ReadOptions, checksum, open_raster
 from .apply import aligned_blocks
@@ -28,8 +28,6 @@ from .result import Registration
 from .ties import FLAGS, EstimatorAt
 
 SUFFIXES = (".tif", ".tiff")
-CACHE_BYTES = 64 << 20
-"""Of decoded blocks; GDAL would take a twentieth of the machine's memory."""
 CONVENTION = (
     "the ground at pixel p of the reference (x right, y down, centre of the first pixel (0, 0)) was at map(p) of the "
     "moving image; shifts are those of the moving image against the reference by its georeferencing"
@@ -227,12 +225,3 @@ def as_json(value: Any) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
-
-
-@contextmanager
-def bounded_cache() -> Iterator[None]:
-    """GDAL with a small cache of decoded blocks."""
-    import rasterio
-
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES):
-        yield

@@ -17,9 +17,10 @@ from ..core.grid import Grid
 from ..errors import OptionError, OutputError
 from ..io.aligned import data_bands, open_band, write_bands
 from ..io.atomic import atomic_write_text, check_target
+from ..io.opening import bounded_cache
 from ..io.raster import Raster, ReadOptions, checksum, open_raster
 from .apply import aligned_blocks
-from .files import Masks, as_json, bounded_cache
+from .files import Masks, as_json
 from .group import Group, GroupJob, register_group
 from .mapping import Polynomial
 from .options import GroupOptions, RegisterOptions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,13 +14,18 @@ from jaxtyping import Bool, Float
 
 from ..core.grid import Grid
 from ..errors import InputError, OptionError
+from ..io import ogr
+from ..io.atomic import gdal_errors
 from ..io.georeference import parse_crs, same_crs
 from ..io.raster import ReadOptions, open_raster
-from ..io.vectors import PIXELS, WGS84, read_lines, refuse_far
+from ..io.untrusted import LARGEST_VECTORS, expect_object, parse_json, read_text
+from ..io.vectors import PIXELS, WGS84, crs_of, read_lines, refuse_far
 from .exclude import Chooser, Ground, RasterMask, Trace
 
 JSON = (".geojson", ".json")
 VECTORS = (*JSON, ".gpkg", ".shp", ".fgb", ".kml")
+DAMAGE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, *gdal_errors())
+"""What drawing raises on polygons that are none."""
 LARGEST_PX = 4096
 """Longer side of the raster that outlines are drawn on."""
 
@@ -86,59 +90,64 @@ def read_mask(path: Path, reference: Grid) -> Chooser:
     if path.suffix.lower() not in VECTORS:
         return RasterMask(open_raster(str(path), ReadOptions()), reference)
     geometries, crs = _read_json(path) if path.suffix.lower() in JSON else _read_package(path)
-    if reference.crs is not None and crs is not None and not same_crs(crs, reference.crs):
-        from rasterio.warp import transform_geom
-
-        target = parse_crs(reference.crs)
-        geometries = [transform_geom(parse_crs(crs), target, geometry) for geometry in geometries]
-    polygons = [geometry for geometry in geometries if geometry["type"] in ("Polygon", "MultiPolygon")]
+    polygons = [geometry for geometry in geometries if geometry.get("type") in ("Polygon", "MultiPolygon")]
     if not polygons:
         raise InputError(f"{path} holds no polygon: draw the ground meant as polygons, or give a line as --trace.")
-    from rasterio.features import rasterize
-
     factor = max(1.0, max(reference.shape) / LARGEST_PX)
     rows, columns = (math.ceil(n / factor) for n in reference.shape)
     cells = reference.transform @ Affine.scale(reference.width / columns, reference.height / rows)
-    inside = np.asarray(rasterize(polygons, (rows, columns), transform=cells, dtype="uint8"), bool)
+    try:
+        inside = _drawn(polygons, crs, reference.crs, (rows, columns), cells)
+    except DAMAGE as error:
+        raise InputError(f"{path} is damaged: it holds polygons that cannot be drawn ({error}).") from error
     if not inside.any():
         raise InputError(f"{path} covers nothing of the reference: check that it is of this place, and its CRS.")
     return PolygonMask(inside, reference)
 
 
+def _drawn(
+    polygons: list[Any], crs: str | None, target: str | None, shape: tuple[int, int], cells: Affine
+) -> Bool[np.ndarray, "rows columns"]:
+    """True in cells whose middle lies in a polygon."""
+    from rasterio.features import rasterize
+    from rasterio.warp import transform_geom
+
+    if target is not None and crs is not None and not same_crs(crs, target):
+        polygons = [transform_geom(parse_crs(crs), parse_crs(target), polygon) for polygon in polygons]
+    return np.asarray(rasterize(polygons, shape, transform=cells, dtype="uint8"), bool)
+
+
 def _read_json(path: Path) -> tuple[list[Any], str | None]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = expect_object(parse_json(read_text(path, LARGEST_VECTORS)))
         features = data.get("features", [data])
         geometries = [part for one in features for part in _parts(one.get("geometry", one))]
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; paths count from {Path.cwd()}") from error
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
         raise InputError(f"{path} is not GeoJSON: `ogr2ogr -f GeoJSON mask.geojson {path}` makes it.") from error
     if data.get("coordinates_are") == PIXELS:
         return geometries, None
-    named = (data.get("crs") or {}).get("properties", {}).get("name")
-    return geometries, named or WGS84
+    return geometries, crs_of(data, str(path)) or WGS84
 
 
-def _parts(geometry: Any) -> list[Any]:
+def _parts(geometry: Any) -> list[dict[str, Any]]:
     """A geometry, or those of a collection."""
     if geometry is None:
         return []
-    return geometry["geometries"] if geometry.get("type") == "GeometryCollection" else [geometry]
+    found = geometry["geometries"] if geometry.get("type") == "GeometryCollection" else [geometry]
+    return [dict(expect_object(one)) for one in found]
 
 
 def _read_package(path: Path) -> tuple[list[Any], str | None]:
     try:
-        import pyogrio.errors
         import pyogrio.raw
         import shapely
     except ImportError as error:
         raise OptionError(
             f"{path} needs pyogrio and shapely: `pip install terrashift[vectors]`, or convert it to GeoJSON"
         ) from error
-    try:
+    with ogr.explained(str(path)):
         about, _, shapes, _ = pyogrio.raw.read(path, columns=[])
-    except pyogrio.errors.DataSourceError as error:
-        raise InputError(f"{path} is no vector file that can be read: {error}") from error
-    geometries = [shapely.geometry.mapping(shape) for shape in shapely.from_wkb(shapes) if shape is not None]
+        geometries = [shapely.geometry.mapping(shape) for shape in shapely.from_wkb(shapes) if shape is not None]
     return geometries, about["crs"]

@@ -17,6 +17,7 @@ import torch
 from ..core.field import Flow
 from ..core.tiles import plan_tiles
 from ..errors import OptionError
+from ..ops.memory import attempt, tell_once
 from .base import Regulariser
 from .problem import median_sigma
 
@@ -97,8 +98,16 @@ def regularise_block(
         read.append(slice(first, min(length, end + regulariser.halo)))
         keep.append(slice(start - first, end - first))
     flow = source.read(*read)
-    smooth = regulariser(Flow(*(part.to(device) for part in flow)))
-    return Flow(*(part[..., keep[0], keep[1]].cpu() for part in smooth))
+    smooth = attempt(lambda: _on(regulariser, flow, device))
+    if smooth is None:
+        tell_once(f"the memory of {device} is too small for a block of the smoothing: some are computed on the CPU")
+        smooth = _on(regulariser, flow, "cpu")
+    return Flow(*(part[..., keep[0], keep[1]] for part in smooth))
+
+
+def _on(regulariser: Regulariser, flow: Flow, device: str) -> Flow:
+    """Regularise on a device; the answer is on the CPU."""
+    return Flow(*(part.cpu() for part in regulariser(Flow(*(part.to(device) for part in flow)))))
 
 
 def regularise_tile(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import math
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -18,23 +19,20 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy import ndimage
 
+from ..core.settings import build
 from ..errors import InputError
+from ..io.arrays import DAMAGE
+from ..io.untrusted import Malformed, expect_object, parse_json
 
 FORMAT = "terrashift imagery 1"
 LOCAL_PX = 9
 FINENESS = 0.16
 """Distance of two levels, in usual local deviations."""
 XZ = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 4, "lp": 0, "pb": 0}]
-DAMAGE = (
-    zipfile.BadZipFile,
-    lzma.LZMAError,
-    EOFError,
-    KeyError,
-    TypeError,
-    ValueError,
-    RuntimeError,  # of zipfile: a password, an unknown compression
-)
-"""What reading may raise on a file that is something else, or was cut or changed."""
+MOST_PIXELS = 2 * 10**9
+"""Of all images of an archive; real ones have some ten million."""
+LARGEST_INDEX = 100_000_000
+"""Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +87,11 @@ class Archive:
         """
         try:
             with zipfile.ZipFile(path) as file:
-                index = json.loads(file.read("index.json"))
+                index = expect_object(parse_json(_member_of(file, "index.json", LARGEST_INDEX).decode()))
                 found = index["format"]
                 entries = index["views"] if found == FORMAT else []
                 views = [_view(entry["view"]) for entry in entries]
+                _refuse_bomb(views)
                 pixels = [
                     tuple(_unpack(file, view, number, k, levels) for k, levels in enumerate(entry["levels"]))
                     for number, (view, entry) in enumerate(zip(views, entries, strict=True))
@@ -224,14 +223,38 @@ def _pack(level: UInt8[np.ndarray, "height width"]) -> bytes:
     return lzma.compress(steps.tobytes(), lzma.FORMAT_RAW, filters=XZ)
 
 
-def _unpack(file: zipfile.ZipFile, view: View, number: int, date: int, levels: Sequence[float]) -> Levels:
-    raw = lzma.decompress(file.read(_member(number, date)), lzma.FORMAT_RAW, filters=XZ)
+def _unpack(file: zipfile.ZipFile, view: View, number: int, date: int, levels: Any) -> Levels:
+    pixels = view.height * view.width
+    packed = _member_of(file, _member(number, date), 2 * pixels + 1000)
+    raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=XZ).decompress(packed, pixels + 1)
     steps = np.frombuffer(raw, np.uint8).reshape(view.height, view.width).copy()
     steps[:, 0] = np.cumsum(steps[:, 0], dtype=np.uint8)
-    middle, scale, step = levels
+    middle, scale, step = (float(number) for number in levels)
+    if not (math.isfinite(middle) and math.isfinite(scale * math.sinh(128 * step))):
+        raise Malformed(f"{view.name} has levels that are no numbers")
     return Levels(np.cumsum(steps, axis=1, dtype=np.uint8), middle, scale, step)
 
 
+def _member_of(file: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
+    """A member that claims no more than it may have, and holds no more than it claims."""
+    about = file.getinfo(name)
+    if about.file_size > most_bytes:
+        raise Malformed(f"{name} claims {about.file_size} bytes, {most_bytes} at most make sense")
+    with file.open(about) as member:
+        return member.read(most_bytes)
+
+
 def _view(entry: dict[str, Any]) -> View:
-    shifts = tuple((x, y) for x, y in entry["shifts"])
-    return View(**{**entry, "dates": tuple(entry["dates"]), "shifts": shifts})
+    view = build(View, entry, "view")
+    if min(view.height, view.width) < 1 or not math.isfinite(view.pixel_m):
+        raise Malformed(f"{view.name} claims {view.height} x {view.width} px of {view.pixel_m} m")
+    if not all(math.isfinite(value) for shift in view.shifts for value in shift):
+        raise Malformed(f"{view.name} claims shifts of {view.shifts} px")
+    return view
+
+
+def _refuse_bomb(views: Sequence[View]) -> None:
+    """Refuse a small file that claims to unpack to more than any real one."""
+    claimed = sum(view.height * view.width * len(view.dates) for view in views)
+    if claimed > MOST_PIXELS:
+        raise Malformed(f"it claims {claimed} pixels, more than any archive has")

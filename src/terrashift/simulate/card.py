@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from ..core.text import markdown, printable
+
 EDGES_PX = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
 OFFSETS = 100
 """More than so many pairs of dates are not listed."""
@@ -52,16 +54,19 @@ def summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def page(card: dict[str, Any]) -> str:
     """The card in Markdown."""
     lines = [f"# Simulated pairs ({card['kind']}): {card['pairs']}", ""]
-    lines += [f"Made by TerraShift {card['version']}, seed {card['seed']}:", "", f"    {card['command']}", ""]
+    command = " ".join(printable(card["command"]).split())
+    lines += [f"Made by TerraShift {card['version']}, seed {card['seed']}:", "", f"    {command}", ""]
     height, width = card["size_px"]
     lines += [f"{height} x {width} px, stored as {card['stored_as']}. Split: {card['split'] or 'none'}.", ""]
     lines += [f"Convention: {card['convention']}.", "", "## Places", ""]
     lines += ["| place | pairs | dates | sensor | pixel | licence | source |", "|---|---|---|---|---|---|---|"]
     for name, place in card["places"].items():
         pixel = f"{place['pixel_m']:g} m" if place["pixel_m"] else "unknown"
-        dates = ", ".join(place["dates"]) or "unknown"
-        sensors, licences, sources = ("; ".join(place[key]) for key in ("sensors", "licences", "sources"))
-        lines.append(f"| {name} | {place['pairs']} | {dates} | {sensors} | {pixel} | {licences} | {sources} |")
+        dates = markdown(", ".join(place["dates"]) or "unknown")
+        sensors, licences, sources = (markdown("; ".join(place[key])) for key in ("sensors", "licences", "sources"))
+        lines.append(
+            f"| {markdown(name)} | {place['pairs']} | {dates} | {sensors} | {pixel} | {licences} | {sources} |"
+        )
     lines += ["", "## Motion of the ground", "", "| length, px | share of pixels |", "|---|---|"]
     edges = card["motion_px"]["edges"]
     for low, high, share in zip(edges[:-1], edges[1:], card["motion_px"]["share"], strict=True):

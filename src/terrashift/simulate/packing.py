@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import yaml
 from jaxtyping import Bool, Float
 from scipy import ndimage
 
@@ -19,7 +18,9 @@ from ..core.grid import Grid
 from ..errors import InputError, OptionError
 from ..io.atomic import atomic_path
 from ..io.bands import Band, list_bands
-from ..io.raster import Raster, ReadOptions, explained, open_dataset, open_raster
+from ..io.opening import explained, open_dataset
+from ..io.raster import Raster, ReadOptions, open_raster, read_whole
+from ..io.untrusted import Malformed, parse_yaml, read_text
 from .archive import Archive, View
 from .misregistration import misregistration
 
@@ -69,10 +70,12 @@ def read_about(path: str | Path) -> tuple[About, ...]:
         OptionError: an entry with other keys, or values that are no text.
     """
     try:
-        entries = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        entries = parse_yaml(read_text(path))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist: recipes/train/imagery.yaml is an example.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except Malformed as error:
         raise InputError(f"{path} is not YAML: {error}") from error
     if not isinstance(entries, list):
         raise InputError(f"{path} holds no list: each entry starts with `- views: PATTERN`.")
@@ -250,7 +253,7 @@ def _by_shift(
 
 def _read(date: _Date, number: int) -> Float[np.ndarray, "height width"]:
     raster = open_raster(date.raster.path, ReadOptions(band=str(number)))
-    image = raster.read(0, 0, *raster.grid.shape).numpy()
+    image = read_whole(raster).numpy()
     image[image == 0] = np.nan  # fill values that the file does not name; true zeros are as rare as they are useless
     return image
 

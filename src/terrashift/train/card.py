@@ -6,7 +6,7 @@ import json
 import platform
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from ..analyse.metrics import LAPLACE_SHARES
+from ..core.text import markdown
 from ..simulate.archive import Archive
 from .recipe import TrainRecipe
 
@@ -39,7 +40,7 @@ def card(recipe: TrainRecipe, learned: Archive, held_out: Archive | None, facts:
     """Markdown, to lie beside the weights."""
     judged = "Calibration of sigma, figures below" if facts.calibration else "Figures below"
     lines = [
-        f"# {recipe.name}",
+        f"# {markdown(recipe.name)}",
         "",
         f"Weights of the network `{recipe.network}`: {facts.weights / 1e6:.2f} million, float16, "
         f"{facts.bytes / 2**20:.1f} MiB.",
@@ -47,11 +48,11 @@ def card(recipe: TrainRecipe, learned: Archive, held_out: Archive | None, facts:
         f"* **Options**: `{json.dumps(asdict(recipe.model))}`",
         f"* **Training**: {recipe.steps} steps of {recipe.stream.batch} pairs ({recipe.stream.kind}, "
         f"{recipe.stream.size_px} px), seed {recipe.seed}, terrashift {_version()}, {facts.hours:.1f} h on "
-        f"{facts.device}{f', begun from {Path(recipe.start_from).name}' if recipe.start_from else ''}.",
+        f"{facts.device}{f', begun from {markdown(Path(recipe.start_from).name)}' if recipe.start_from else ''}.",
         f"* **Learned from**: {_places(learned)}.",
-        f"* **Sensors**: {'; '.join(sorted({view.sensor for view in learned.views}))}.",
-        f"* **Imagery**: {'; '.join(sorted({view.source for view in learned.views}))}; "
-        f"{'; '.join(sorted({view.licence for view in learned.views}))}.",
+        f"* **Sensors**: {_all(view.sensor for view in learned.views)}.",
+        f"* **Imagery**: {_all(view.source for view in learned.views)}; "
+        f"{_all(view.licence for view in learned.views)}.",
         f"* **{judged}**: {_places(held_out) if held_out else 'none'}, never learned from.",
         "",
     ]
@@ -95,7 +96,11 @@ def _places(archive: Archive) -> str:
     """Their names; many of one folder or kind (`folder/name`, `kind number`) by their count."""
     places = sorted({view.place for view in archive.views})
     groups = Counter(re.split("[/ ]", place)[0] for place in places)
-    return ", ".join(kind if count == 1 else f"{count} of {kind}" for kind, count in groups.items())
+    return markdown(", ".join(kind if count == 1 else f"{count} of {kind}" for kind, count in groups.items()))
+
+
+def _all(names: Iterable[str]) -> str:
+    return markdown("; ".join(sorted(set(names))))
 
 
 def _bare(recipe: TrainRecipe) -> dict[str, Any]:

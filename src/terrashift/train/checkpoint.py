@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-import pickle
+import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError  # that of `torch.load` with `weights_only`, which unpickles numbers alone
 from typing import Any
 
 import torch
@@ -15,6 +17,12 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..models.iterative import IterativeRefinement, for_passes
+
+DAMAGE = (
+    *(RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
+    *(MemoryError, struct.error, zipfile.BadZipFile, UnpicklingError),
+)
+"""What reading may raise on a file that is something else, or was cut or changed."""
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -32,8 +40,9 @@ def load(path: Path, device: str) -> dict[str, Any]:
     """
     try:
         return torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError, pickle.UnpicklingError) as error:
-        raise InputError(f"{path} is no checkpoint, or a damaged one ({error}): remove it to start anew.") from error
+    except DAMAGE as error:
+        said = str(error).strip().partition("\n")[0]
+        raise InputError(f"{path} is no checkpoint, or a damaged one ({said}): remove it to start anew.") from error
 
 
 def begin(net: nn.Module, path: Path) -> None:
@@ -44,7 +53,7 @@ def begin(net: nn.Module, path: Path) -> None:
     """
     try:
         weights = load_file(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, ValueError, RuntimeError, TypeError) as error:
         raise InputError(f"start_from: {path} is no weight file, or a damaged one ({error}).") from error
     if isinstance(net, IterativeRefinement):
         weights = for_passes(weights, len(net.networks))

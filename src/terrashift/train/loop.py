@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import InputError, OptionError
+from ..io.untrusted import expect_object, parse_json
 from ..models.catalogue import make
 from ..models.counting import count_weights
 from ..models.estimate import Estimate
@@ -231,14 +232,19 @@ class _Run:
 
     def _resume(self) -> None:
         state = load(self.checkpoint, self.device)
-        if not _same_run(json.loads(state["recipe"]), asdict(self.recipe)):
+        try:
+            same = _same_run(dict(expect_object(parse_json(state["recipe"]))), asdict(self.recipe))
+            if same:
+                self.net.load_state_dict(state["net"])
+                self.average.restore(state["average"])
+                self.optimiser.load_state_dict(state["optimiser"])
+                self.step, self.earlier = int(state["step"]), float(state["seconds"])
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise InputError(f"{self.checkpoint} is damaged ({error}): remove it to start anew.") from error
+        if not same:
             raise InputError(
                 f"{self.checkpoint} belongs to another recipe: use another folder, or remove it to start anew."
             )
-        self.net.load_state_dict(state["net"])
-        self.average.restore(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.earlier = state["step"], state["seconds"]
 
     def _cast(self) -> torch.autocast:
         return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.recipe.bfloat16)

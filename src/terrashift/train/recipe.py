@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from ..core.settings import build
-from ..errors import InputError
+from ..errors import InputError, OptionError
+from ..io.untrusted import Malformed, expect_object, parse_yaml, read_text
 from ..models.catalogue import Kind, Options, options_of
 from ..models.microflow import MicroFlowOptions
 from ..simulate.stream import StreamOptions
@@ -78,13 +78,13 @@ def load_recipe(path: str | Path) -> TrainRecipe:
         OptionError: an unknown key, or a value of the wrong kind.
     """
     try:
-        found = yaml.safe_load(Path(path).read_text())
+        found = expect_object(parse_yaml(read_text(path)))
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist: recipes for training are in recipes/train.") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not YAML: {error}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path} holds no settings: give it lines such as `steps: 10000`.")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except Malformed as error:
+        raise InputError(f"{path} holds no settings ({error}): give it lines such as `steps: 10000`.") from error
     return recipe_of(found)
 
 
@@ -95,4 +95,6 @@ def recipe_of(found: Mapping[str, Any]) -> TrainRecipe:
         OptionError: an unknown key, or a value of the wrong kind.
     """
     recipe: TrainRecipe = build(TrainRecipe, {key: value for key, value in found.items() if key != "model"}, "")
+    if not re.fullmatch(r"[\w.+-]*\w", recipe.name, re.ASCII):
+        raise OptionError(f"name is {recipe.name!r}: files are called so; take letters, digits, dots and hyphens.")
     return replace(recipe, model=options_of(recipe.network, found.get("model", {})))

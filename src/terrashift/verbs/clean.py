@@ -152,7 +152,7 @@ def _traces(path: Path, grid: Any) -> Any:
 
 def _stable(path: Path, grid: Any) -> Any:
     """Cells where a raster on the field's grid holds something."""
-    from ..io.raster import open_raster
+    from ..io.raster import open_raster, read_whole
 
     mask = open_raster(str(path))
     same = mask.grid.shape == grid.shape and (
@@ -163,7 +163,7 @@ def _stable(path: Path, grid: Any) -> Any:
             f"{path} is on {mask.grid}; the field is on {grid}: warp the mask onto the field's grid, "
             "`gdalwarp -r near -te XMIN YMIN XMAX YMAX -ts WIDTH HEIGHT MASK out.tif`."
         )
-    values = mask.read(0, 0, *grid.shape).numpy()
+    values = read_whole(mask).numpy()
     return (values == values) & (values != 0)
 
 

@@ -64,10 +64,11 @@ def _arguments() -> list[Argument]:
 
 
 def _pair(found: Any, options: Any) -> int:
+    from ..io.opening import bounded_cache
     from ..io.raster import ReadOptions
     from ..plot.registration import registration_picture
     from ..plot.slider import slider_page
-    from ..register.files import Output, Request, bounded_cache, register_files
+    from ..register.files import Output, Request, register_files
     from ..register.preview import preview
 
     output = Output.beside(found.output, found.ties)

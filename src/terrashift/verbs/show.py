@@ -125,12 +125,12 @@ def read_mask(path: Path, field: Any) -> Any:
     Raises:
         InputError: it lies on another grid.
     """
-    from ..io.raster import open_raster
+    from ..io.raster import open_raster, read_whole
 
     raster = open_raster(str(path))
     if raster.grid.shape != field.grid.shape or raster.grid.crs != field.grid.crs:
         raise InputError(f"{path} is {raster.grid}; the field is {field.grid}: give a mask on the field's own grid.")
-    values = raster.read(0, 0, *raster.grid.shape)
+    values = read_whole(raster)
     mask = (values.nan_to_num(0) != 0) & field.east.isfinite()
     if not mask.any():
         raise InputError(f"{path} marks no cell that has a value: it is to be 1 where the ground stood still.")

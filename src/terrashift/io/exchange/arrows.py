@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from xml.sax.saxutils import escape
 
 import numpy as np
 import torch
@@ -18,14 +17,18 @@ from jaxtyping import Float
 from ...core.field import DisplacementField
 from ...core.grid import Grid
 from ...core.reasons import Reason
+from ...core.text import markup
 from ...errors import InputError, OptionError
 from ..cog import from_tags, to_tags
 from ..georeference import parse_crs
+from ..untrusted import LARGEST_VECTORS, Malformed, expect_object, parse_json, read_text
 from .options import ExchangeOptions, ImportOptions
 
 ALONG = 50
 """Arrows along the longer side, unless told."""
 MARK = "terrashift_field"
+MOST_CELLS = 50_000_000
+"""Of a grid that arrows are read onto."""
 HEAD = math.radians(155), 0.3
 """Angle from the shaft, and length as a share of it, of either side of a KMZ arrow's head."""
 
@@ -103,28 +106,37 @@ def read_geojson(path: Path, options: ImportOptions) -> DisplacementField:
         InputError: arrows of another program: they do not say which grid they are on.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = expect_object(parse_json(read_text(path, LARGEST_VECTORS)))
         about = data[MARK]
-        shape = tuple(int(n) for n in about["shape"])
-        grid = Grid(shape[0], shape[1], Affine(*about["transform"]), cell_px=int(about["cell_px"]))
+        rows, columns = (int(n) for n in about["shape"])
+        if not 0 < rows * columns <= MOST_CELLS or min(rows, columns) < 1:
+            raise Malformed(f"it claims a grid of {rows} x {columns} cells")
+        transform = Affine(*(float(number) for number in about["transform"]))
+        grid = Grid(rows, columns, transform, cell_px=int(about["cell_px"]))
         bands = {name: torch.full(grid.shape, torch.nan) for name in DisplacementField.BANDS}
         for feature in data["features"]:
             found = feature["properties"]
+            row, column = int(found["row"]), int(found["column"])
+            if not (0 <= row < rows and 0 <= column < columns):
+                raise Malformed(f"an arrow lies at ({row}, {column}), outside of {rows} x {columns} cells")
             for name, band in bands.items():
                 value = found.get(name)
-                band[found["row"], found["column"]] = torch.nan if value is None else value
+                band[row, column] = torch.nan if value is None else float(value)
+        crs, tags = about["crs"], {str(key): str(value) for key, value in about["tags"].items()}
+        if crs is not None and not isinstance(crs, str):
+            raise Malformed("its CRS is no text")
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise InputError(
-            f"{path} is no GeoJSON of arrows that TerraShift wrote: a field cannot be made of it."
+            f"{path} is no GeoJSON of arrows that TerraShift wrote: a field cannot be made of it ({error})."
         ) from error
-    if about["crs"]:
+    if crs:
         from ..georeference import grid_in
 
-        grid = grid_in(parse_crs(about["crs"]), grid.shape, grid.transform, str(path))
+        grid = grid_in(parse_crs(crs), grid.shape, grid.transform, str(path))
     reasons = torch.where(bands["east"].isfinite(), 0, int(Reason.NODATA)).to(torch.uint8)
-    return DisplacementField(**(bands | {"reasons": reasons}), grid=grid, made_by=from_tags(about["tags"]))
+    return DisplacementField(**(bands | {"reasons": reasons}), grid=grid, made_by=from_tags(tags))
 
 
 def write_kmz(field: DisplacementField, paths: Sequence[Path], options: ExchangeOptions) -> None:
@@ -142,7 +154,7 @@ def write_kmz(field: DisplacementField, paths: Sequence[Path], options: Exchange
     places = "\n".join(_placemark(arrows, k, tails[k], tips[k]) for k in range(len(tails)))
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>\n<kml xmlns="http://www.opengis.net/kml/2.2"><Document>\n'
-        f"<name>Ground displacement</name><description>{escape(about)}</description>\n"
+        f"<name>Ground displacement</name><description>{markup(about)}</description>\n"
         '<Style id="a"><LineStyle><color>ff1c3fd6</color><width>1.6</width></LineStyle></Style>\n'
         f"{places}\n</Document></kml>\n"
     )

@@ -18,7 +18,8 @@ from ...core.grid import Grid
 from ...core.reasons import Reason
 from ...errors import InputError, OptionError
 from ..georeference import parse_crs
-from ..raster import ReadOptions, explained, open_dataset, open_raster
+from ..opening import explained, open_dataset
+from ..raster import ReadOptions, open_raster, require_memory
 from .options import ImportOptions
 
 SQUARE = 1e-6
@@ -73,7 +74,9 @@ def read_bands(path: Path, numbers: Sequence[int], options: ImportOptions) -> Ba
     crs = None if own_crs or options.like else options.crs
     rasters = [open_raster(str(path), ReadOptions(band=str(number), crs=crs)) for number in numbers]
     grid = rasters[0].grid
-    values = torch.stack([raster.read(0, 0, *grid.shape) for raster in rasters])
+    require_memory(str(path), grid.shape, len(rasters))
+    with explained(str(path)):
+        values = torch.stack([raster.read(0, 0, *grid.shape) for raster in rasters])
     return Bands(values, grid if grid.crs else like_grid(grid, path, options))
 
 

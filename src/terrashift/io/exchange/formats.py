@@ -12,6 +12,7 @@ from ...core.field import DisplacementField
 from ...errors import InputError, OptionError
 from ..atomic import atomic_path, check_target, explain, gdal_errors
 from ..cog import FORMAT, FORMAT_TAG, blocks_of, read_field, to_tags, write_field
+from ..untrusted import LARGEST_VECTORS, Malformed, read_text
 from .arrows import MARK, read_geojson, write_geojson, write_kmz
 from .bands import Look, look
 from .itslive import is_itslive, read_itslive, write_itslive
@@ -123,7 +124,7 @@ def detect(path: Path) -> FormatName:
         InputError: it does not say, or there is no such file.
     """
     if path.suffix.lower() in (".geojson", ".json") and path.is_file():
-        if MARK in path.read_text(encoding="utf-8", errors="replace"):
+        if _is_ours(path):
             return "geojson"
         raise _unknown(path, "it holds no arrows that TerraShift wrote")
     if netcdf_kind(path):
@@ -141,6 +142,13 @@ def detect(path: Path) -> FormatName:
             return one.name
     bands = ", ".join(name or "?" for name in seen.names)
     raise _unknown(path, f"{seen.count} band(s): {bands}")
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return MARK in read_text(path, LARGEST_VECTORS)
+    except Malformed as error:
+        raise _unknown(path, str(error)) from error
 
 
 def write_any(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from ...core.field import DisplacementField
 from ...core.grid import Grid
 from ...errors import InputError, OptionError
 from ..georeference import grid_in, parse_crs
+from ..untrusted import require_room
 from .bands import Extra, field_of
-from .netcdf import need_hdf5, text_of
+from .netcdf import damage_told, need_hdf5, text_of
 from .options import ImportOptions
 
 EAST, NORTH, SNR = "rangeOffset", "azimuthOffset", "offsetSNR"
@@ -38,16 +40,18 @@ def read_mintpy(path: Path, options: ImportOptions) -> DisplacementField:
         InputError: radar offsets, no map coordinates, or several pairs of which none was chosen.
     """
     h5py = need_hdf5()
-    try:
-        with h5py.File(path) as file:
-            about = {key: text_of(value) for key, value in file.attrs.items()}
-            if not {EAST, NORTH} <= set(file):
-                raise InputError(f"{path} holds no offsets ({', '.join(file)}): {EAST} and {NORTH} are needed.")
-            dates = ["_".join(text_of(date) for date in pair) for pair in file["date"][:]] if "date" in file else [""]
-            k = _choose(dates, options.pair, path)
-            values = {name: file[name][k] for name in (EAST, NORTH, f"{EAST}Std", f"{NORTH}Std", SNR) if name in file}
-    except (OSError, KeyError) as error:
-        raise InputError(f"{path} is damaged or no MintPy stack: {error}.") from error
+    with damage_told(path), h5py.File(path) as file:
+        about = {key: text_of(value) for key, value in file.attrs.items()}
+        if not {EAST, NORTH} <= set(file):
+            raise InputError(f"{path} holds no offsets ({', '.join(file)}): {EAST} and {NORTH} are needed.")
+        dates = ["_".join(text_of(date) for date in pair) for pair in file["date"][:]] if "date" in file else [""]
+        k = _choose(dates, options.pair, path)
+        names = [name for name in (EAST, NORTH, f"{EAST}Std", f"{NORTH}Std", SNR) if name in file]
+        shapes = {file[name].shape for name in names}
+        if len(shapes) != 1 or len(shape := shapes.pop()) != 3 or shape[0] != len(dates):
+            raise InputError(f"{path} is damaged: its offsets are not {len(dates)} images of one size.")
+        require_room(4 * len(names) * shape[1] * shape[2], "one of its pairs")
+        values = {name: np.asarray(file[name][k], np.float32) for name in names}
     processor = about.get("PROCESSOR", "")
     if processor not in MAP_PROCESSORS:
         raise InputError(
@@ -55,15 +59,21 @@ def read_mintpy(path: Path, options: ImportOptions) -> DisplacementField:
             f"those along the map ({', '.join(MAP_PROCESSORS)}) can be read as east and north."
         )
     grid = _grid(about, values[EAST].shape, options, path)
-    planes = {name: torch.from_numpy(np.asarray(value, np.float32)) for name, value in values.items()}
+    planes = {name: torch.from_numpy(value) for name, value in values.items()}
     ground = torch.stack([planes[EAST], planes[NORTH]])
     sigma = [planes.get(f"{name}Std") for name in (EAST, NORTH)]
     made_by: dict[str, Any] = {"METHOD": processor, "FIELD": path.name}
     for role, date in zip(("BEFORE_DATE", "AFTER_DATE"), dates[k].split("_"), strict=False):
-        if len(date) == 8:
+        if _is_date(date):
             made_by[role] = datetime.strptime(date, "%Y%m%d").isoformat()
     known = None if sigma[0] is None or sigma[1] is None else torch.stack([sigma[0], sigma[1]])
     return field_of(ground, grid, made_by, Extra(known, planes.get(SNR)))
+
+
+def _is_date(text: str) -> bool:
+    with suppress(ValueError):
+        return len(text) == 8 and bool(datetime.strptime(text, "%Y%m%d"))
+    return False
 
 
 def write_mintpy(field: DisplacementField, paths: Sequence[Path], options: ImportOptions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,9 +16,10 @@ from affine import Affine
 from ...core.field import DisplacementField
 from ...core.grid import Grid
 from ...core.reasons import Reason
-from ...errors import InputError, OptionError
+from ...errors import InputError, OptionError, TerrashiftError
 from ..cog import from_tags, to_tags
 from ..georeference import grid_in, parse_crs
+from ..untrusted import require_room
 from .bands import Extra, compass_sigma, compass_to_ground, field_of, unit_of
 from .options import ImportOptions
 
@@ -36,6 +38,8 @@ LONG_NAMES = {
 EAST_NAMES = ("east", "ew", "e", "dx", "displacement_east", "east_displacement")
 NORTH_NAMES = ("north", "ns", "n", "dy", "displacement_north", "north_displacement")
 X_NAMES, Y_NAMES = ("x", "lon", "longitude", "easting"), ("y", "lat", "latitude", "northing")
+DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, ArithmeticError, MemoryError, AttributeError)
+"""What the libraries raise on damaged files: hardly ever errors of their own."""
 REGULAR = 1e-3
 """Coordinates may lie so many cells away from even steps: some programs store them in 32 bits."""
 OWN = ("Conventions", "title", "comment")
@@ -259,12 +263,26 @@ def open_netcdf(path: Path) -> Iterator[xarray.Dataset]:
         raise InputError(f"{path} is no NetCDF file, or it does not exist.")
     if engine == "h5netcdf":
         need_hdf5()
+    settings: dict[str, Any] = {"engine": engine, "decode_times": False, "decode_coords": False}
+    with damage_told(path), xarray.open_dataset(path, **settings) as file:
+        require_room(sum(4 * variable.size for variable in file.variables.values()), "what it claims to hold")
+        data = file.load()
+    with damage_told(path):
+        yield data
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Turn what HDF5 and NetCDF libraries raise on damaged files into one error, and leave their warnings unsaid."""
     try:
-        with xarray.open_dataset(path, engine=engine, decode_times=False, decode_coords=False) as file:
-            data = file.load()
-    except (OSError, KeyError, RuntimeError, ValueError, IndexError, TypeError) as error:
-        raise InputError(f"{path} is damaged or truncated: {error}. Download or copy it again.") from error
-    yield data
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except TerrashiftError:
+        raise
+    except DAMAGE as error:
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"{path} is damaged or truncated: {said}. Download or copy it again.") from error
 
 
 def netcdf_kind(path: Path) -> Any:
@@ -304,11 +322,9 @@ def variables_of(path: Path) -> dict[str, dict[str, Any]]:
         with open_netcdf(path) as data:
             return {str(key): dict(data[key].attrs) for key in data.variables} | {"": dict(data.attrs)}
     h5py = need_hdf5()
-    try:
-        with h5py.File(path) as file:
-            return {key: dict(file[key].attrs) for key in file} | {"": dict(file.attrs)}
-    except OSError as error:
-        raise InputError(f"{path} is damaged or truncated: {error}. Download or copy it again.") from error
+    with damage_told(path), h5py.File(path) as file:
+        return {key: dict(file[key].attrs) for key in file} | {"": dict(file.attrs)}
+    raise AssertionError  # the block above returns or raises
 
 
 def text_of(value: Any) -> str:
