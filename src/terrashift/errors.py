@@ -23,3 +23,7 @@ class OutputError(TerrashiftError, OSError):
 
 class IncompleteError(TerrashiftError, RuntimeError):
     """Some tiles failed or a run was cut short; what is finished is kept."""
+
+
+class CatalogueError(TerrashiftError, RuntimeError):
+    """A catalogue or a server of images cannot be reached, refuses, or has nothing that fits."""

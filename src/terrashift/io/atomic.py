@@ -101,8 +101,7 @@ def atomic_path(path: str | Path, needed_bytes: int = 0) -> Iterator[Path]:
     try:
         with scratch(target) as temporary:
             yield temporary
-            _flush(temporary)
-            os.replace(temporary, target)
+            give_name(temporary, target)
     except OutputError:
         raise
     except OSError as error:
@@ -215,6 +214,12 @@ def megabytes(count: int) -> str:
     '2.5 MB'
     """
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
+
+
+def give_name(temporary: Path, target: Path) -> None:
+    """Give a finished file its final name, in one step."""
+    _flush(temporary)
+    os.replace(temporary, target)
 
 
 def _flush(path: Path) -> None:
