@@ -56,6 +56,8 @@ class FileServer:
     """Paths that need this bearer token."""
     signed: set[str] = field(default_factory=set)
     """Paths that need `?sig=` of the newest signature."""
+    redirects: dict[str, str] = field(default_factory=dict)
+    """Paths that lie elsewhere."""
     signatures: int = 0
     requests: list[Request] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -105,6 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if kind.isdigit():
             self._plain(int(kind), b"no", {"Retry-After": value} if value else {})
+            return
+        if parts.path in world.redirects:
+            self._plain(302, b"", {"Location": world.redirects[parts.path]})
             return
         if parts.path == "/sign":
             self._sign(world, parse_qs(parts.query)["href"][0])

@@ -143,6 +143,20 @@ def check_folder(target: Path, names: Iterable[str], overwrite: bool) -> None:
             raise explain(target, error) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder that files are added to, with those above it; one that is there will do.
+
+    Raises:
+        OutputError: where it cannot be made.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file: give the name of a folder, which will be made")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain(folder, error) from error
+
+
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder to write to; at the end it becomes `target`, unless an error came up.

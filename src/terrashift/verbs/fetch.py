@@ -133,6 +133,7 @@ def fetch(words: Sequence[str]) -> int:
         switch("json", "Print the records as JSON."),
     ]
     found = parse(words, "fetch", FETCH, more)
+    from ..io.atomic import make_folder
     from ..io.catalogue.endpoints import endpoint_of, signer_of
     from ..io.catalogue.fetch import Order, compare_grids, fetch_scene
     from ..io.catalogue.web import Web
@@ -143,12 +144,15 @@ def fetch(words: Sequence[str]) -> int:
     hosts = endpoint.token_hosts if trusted or endpoint.url != endpoint.name else ()
     web = Web(model_of(WebOptions, found), hosts, signer_of(found.sign) if found.sign else "", tell)
     scenes = (pair.before, pair.after) if pair is not None else _by_ids(found, endpoint, web)
-    found.output.mkdir(parents=True, exist_ok=True)
+    make_folder(found.output)
     order = Order(endpoint, found.output, found.band, None if found.whole else area, found.overwrite)
     fetched = []
-    for scene in scenes:
-        fetched.append(one := fetch_scene(scene, order, web))
-        _report(one, found.json)
+    try:
+        for scene in scenes:
+            fetched.append(one := fetch_scene(scene, order, web))
+            _report(one, found.json)
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(str(error) or "interrupted: what came is kept; the same command goes on") from None
     if found.json:
         out(json.dumps([one.record.model_dump(mode="json") | {"path": str(one.path)} for one in fetched], indent=2))
     if len(fetched) == 2:

@@ -30,7 +30,7 @@ class Area:
     north: float
 
     @classmethod
-    def of_box(cls, box: Sequence[float]) -> Area:
+    def of_box(cls, box: Sequence[float | int]) -> Area:
         """Read (west, south, east, north); west of 179 and east of -179 is a box across the antimeridian.
 
         >>> Area.of_box((179.5, -17, -179.5, -16)).east
@@ -65,7 +65,7 @@ class Area:
         return cls(west, south, east, north)._sized(f"--box {_numbers(box)}")
 
     @classmethod
-    def of_point(cls, point: Sequence[float], radius_km: float) -> Area:
+    def of_point(cls, point: Sequence[float | int], radius_km: float | int) -> Area:
         """The square of `radius_km` on all four sides of (longitude, latitude).
 
         Raises:
@@ -173,7 +173,7 @@ def _wrapped(longitude: float) -> float:
     return longitude if -180 <= longitude <= 180 else (longitude + 180) % 360 - 180
 
 
-def _numbers(values: Sequence[float]) -> str:
+def _numbers(values: Sequence[float | int]) -> str:
     return " ".join(f"{value:g}" for value in values)
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ...errors import OptionError
+from .web import unsigned
 
 SENTINEL = "Copernicus Sentinel data, free and open: https://sentinels.copernicus.eu/documents/247904/690755/"
 SENTINEL += "Sentinel_Data_Legal_Notice"
@@ -115,10 +116,10 @@ def endpoint_of(text: str) -> Endpoint:
             f"there is no endpoint {text!r}: give one of {', '.join(ENDPOINTS)}, or the URL of a STAC API, such as "
             f"{EARTH_SEARCH.url}"
         )
-    if parts.username or parts.password:
+    if unsigned(text) != text:
         raise OptionError(
-            "the URL of the endpoint holds a user name or a password, which would end up in files: take it out, and "
-            "set TERRASHIFT_TOKEN instead"
+            "the URL of the endpoint holds a password, token or signature, which would end up in files: take it out, "
+            "and set TERRASHIFT_TOKEN instead"
         )
     known = next((one for one in ENDPOINTS.values() if one.url == text.rstrip("/")), None)
     return known or Endpoint(text, text, token_hosts=(parts.hostname,))

@@ -22,7 +22,7 @@ from .draft import working
 from .endpoints import Endpoint
 from .items import Scene
 from .remote import RemoteRaster, address_of, reading
-from .sidecar import Wanted, described, is_complete, read_record, remove
+from .sidecar import Wanted, described, is_complete, read_record
 from .web import Answer, Web, redact
 from .whole import download, fetch_whole
 from .window import Fetched, fetch_window, look
@@ -52,14 +52,11 @@ def fetch_scene(scene: Scene, order: Order, web: Web) -> Fetched:
     address = address_of(chosen.asset)
     target = target_of(scene, chosen, order, address)
     box = order.area.bounds if order.area is not None else None
-    if order.overwrite:
-        check_target(target, True)
-        remove(target)
-    elif is_complete(target, Wanted(address, chosen.number, box)):
+    if not order.overwrite and is_complete(target, Wanted(address, chosen.number, box)):
         record = read_record(target)
         assert record is not None
         return Fetched(target, record, True)
-    check_target(target, False)
+    check_target(target, order.overwrite)
     record = described(scene, chosen, order.endpoint.name)
     record |= {"source": address, "box": box, "fetched": datetime.now(UTC), "version": version("terrashift")}
     answer = None if address.startswith("s3://") else _probe(web, address)

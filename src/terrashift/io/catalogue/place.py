@@ -80,9 +80,10 @@ def corner_transform(transform: Affine, bbox: tuple[float, ...] | None, shape: t
     A `proj:bbox` as wide as `proj:shape` bounds the pixels; one that is a pixel narrower bounds their centres.
 
     >>> from affine import Affine
-    >>> corner_transform(Affine(30, 0, 60900, 0, -30, 115800), (60900, -116400, 288900, 115800), (7741, 7601))[2]
+    >>> box = 60900.0, -116400.0, 288900.0, 115800.0
+    >>> corner_transform(Affine(30, 0, 60900, 0, -30, 115800), box, (7741, 7601))[2]
     60885.0
-    >>> corner_transform(Affine(30, 0, 60885, 0, -30, 115815), (60900, -116400, 288900, 115800), (7741, 7601))[2]
+    >>> corner_transform(Affine(30, 0, 60885, 0, -30, 115815), box, (7741, 7601))[2]
     60885.0
 
     Raises:

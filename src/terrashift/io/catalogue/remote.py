@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 GDAL_TRIES = 2
 """Tries of GDAL itself at one request, before ours, which heed the server's Retry-After and sign again."""
+RASTERS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
+"""How TIFF, BigTIFF and JPEG 2000 start."""
 FINAL = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "NoSuchKey", "NoSuchBucket", "ExpiredToken")
 FINAL += ("No valid AWS credentials", "InvalidCredentials")
 
@@ -105,7 +107,22 @@ class RemoteRaster:
                 ) from None
             if self.address.startswith("http"):
                 self.web.probe(self.web.reach(self.address))  # waits as the server asks, or says that it is in vain
+                if "not recognized" in said:
+                    self._refuse_other_things()
             raise PassingError(f"{redact(self.address)}: {said}") from None
+
+    def _refuse_other_things(self) -> None:
+        """A page instead of a file stays one, however often it is asked for; a damaged start may not."""
+        address = self.web.reach(self.address)
+        headers = {**self.web.headers_for(address), "Range": "bytes=0-15", "Accept-Encoding": "identity"}
+        with self.web.request(address, headers=headers) as response:
+            start = next(response.iter_content(16), b"")
+        if not start.startswith(RASTERS):
+            page = " but a web page, as servers send it that want a login" if start.lstrip()[:1] == b"<" else ""
+            raise CatalogueError(
+                f"{redact(self.address)} is no raster that can be read in parts{page} (it starts with {start!r}). "
+                "Choose another asset with --band, or see docs/fetch.md, Accounts"
+            )
 
     def _path(self) -> str:
         if self.address.startswith("s3://"):

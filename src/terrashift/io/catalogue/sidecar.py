@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +15,6 @@ from ..scenes import Sun, sidecar_of
 from .assets import Chosen
 from .items import Scene
 
-CHUNK = 1 << 20
 _MULTIHASHES = {0x11: "sha1", 0x12: "sha256", 0x13: "sha512", 0x14: "sha3_512", 0x16: "sha3_256", 0xD5: "md5"}
 """Codes of https://github.com/multiformats/multicodec that Python knows."""
 
@@ -198,10 +196,3 @@ def _varint(data: bytes) -> tuple[int, bytes]:
             return value, data[index + 1 :]
         shift += 7
     raise IndexError(data)
-
-
-def remove(target: Path) -> None:
-    """Take a file and its record away, before another one is written."""
-    for path in (target, sidecar_of(target)):
-        with suppress(FileNotFoundError):
-            os.unlink(path)

@@ -10,9 +10,12 @@ from ...errors import CatalogueError
 from ..atomic import check_space, give_name
 from ..scenes import sidecar_of
 from .draft import working
-from .sidecar import CHUNK, Record, check_multihash, sha256_of
+from .sidecar import Record, check_multihash, sha256_of
 from .web import PASSING, Answer, PassingError, Web, redact
 from .window import Fetched
+
+PIECE = 1 << 16
+"""Bytes that are written at once; a piece that breaks off is lost."""
 
 
 def fetch_whole(target: Path, address: str, web: Web, answer: Answer, record: dict) -> Fetched:
@@ -119,7 +122,7 @@ def _go_on(part: Path, address: str, web: Web, answer: Answer) -> None:
             had = 0  # the whole again: the file was replaced, or the server gives no parts
         with open(part, "r+b" if had else "wb") as file:
             file.seek(had)
-            for piece in response.iter_content(CHUNK):
+            for piece in response.iter_content(PIECE):
                 file.write(piece)
             file.truncate()
             file.flush()
