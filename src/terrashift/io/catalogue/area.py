@@ -153,6 +153,16 @@ class Area:
             raise OptionError(f"{told} is {km:.0f} km wide or high: give the place of the event, a few tens of km")
         return self
 
+    @property
+    def place(self) -> str:
+        """Its middle, for people.
+
+        >>> Area(-118.0, 35.0, -117.0, 36.0).place
+        '35.50 N 117.50 W'
+        """
+        latitude, longitude = (self.south + self.north) / 2, _wrapped((self.west + self.east) / 2)
+        return f"{abs(latitude):.2f} {'NS'[latitude < 0]} {abs(longitude):.2f} {'EW'[longitude < 0]}"
+
     def __str__(self) -> str:
         west, south, east, north = self.bounds
         return f"{west:.6g} {south:.6g} {east:.6g} {north:.6g}"

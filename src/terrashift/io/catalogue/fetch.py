@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ...core.grid import Grid
-from ...errors import GridMismatchError, OptionError
-from ..atomic import check_target
+from ...errors import GridMismatchError, InputError, OptionError
+from ..atomic import check_space, check_target
+from ..georeference import grid_of
 from ..lattice import Names, find_overlap
-from ..raster import open_raster
+from ..raster import explained, open_dataset
 from .area import Area
 from .assets import Chosen, choose
 from .draft import working
@@ -23,7 +23,7 @@ from .endpoints import Endpoint
 from .items import Scene
 from .remote import RemoteRaster, address_of, reading
 from .sidecar import Wanted, described, is_complete, read_record
-from .web import Answer, Web, redact
+from .web import Answer, Web, file_name, redact
 from .whole import download, fetch_whole
 from .window import Fetched, fetch_window, look
 
@@ -62,43 +62,55 @@ def fetch_scene(scene: Scene, order: Order, web: Web) -> Fetched:
     answer = None if address.startswith("s3://") else _probe(web, address)
     if answer is not None:
         record |= {"source_bytes": answer.size, "source_etag": answer.etag}
+    job = _Job(target, address, chosen, answer, record)
     if order.area is None:
         if answer is None:
             raise OptionError(f"--whole fetches http addresses only, and {chosen.asset.key} lies at {address}")
         return fetch_whole(target, address, web, answer, record)
     with reading(web, address, order.endpoint.storage):
         if answer is not None and not answer.ranges:
-            return _through_whole(target, address, web, answer, chosen, order.area, record)
-        return _window(target, RemoteRaster(address, web), chosen, order.area, answer, record)
+            return _through_whole(job, order.area, web, answer)
+        return _window(job, order.area, RemoteRaster(address, web))
 
 
-def _window(
-    target: Path, remote: RemoteRaster, chosen: Chosen, area: Area, answer: Answer | None, record: Mapping[str, Any]
-) -> Fetched:  # fmt: skip
+class _Job(NamedTuple):
+    """One file to bring."""
+
+    target: Path
+    address: str
+    """Unsigned."""
+    chosen: Chosen
+    answer: Answer | None
+    """What the server says of the file; None for S3."""
+    record: dict[str, Any]
+    """The fields of a `Record` that are known before."""
+
+
+def _window(job: _Job, area: Area, remote: RemoteRaster) -> Fetched:
     try:
-        source = look(remote, chosen, area, str(record["scene"]))
+        source = look(remote, job.chosen, area, str(job.record["scene"]))
         if source.note:
-            remote.web.say(f"{record['scene']}: {source.note}")
-        return fetch_window(target, remote, source, answer, dict(record))
+            remote.web.say(f"{job.record['scene']}: {source.note}")
+        return fetch_window(job.target, remote, source, job.answer, job.record)
     finally:
         remote.close()
 
 
-def _through_whole(
-    target: Path, address: str, web: Web, answer: Answer, chosen: Chosen, area: Area, record: Mapping[str, Any]
-) -> Fetched:  # fmt: skip
+def _through_whole(job: _Job, area: Area, web: Web, answer: Answer) -> Fetched:
     """Where a server gives no parts of files: the whole one to a temporary place, and the window out of that."""
     size = f"{answer.size / 1e6:.3g} MB" if answer.size else "of unknown size"
-    web.say(f"{redact(address)}: this server sends no parts of files; the whole file, {size}, is downloaded")
-    name = target.with_name(target.name + ".whole")
-    with working(name, {"source": address, "etag": answer.etag, "bytes": answer.size}) as folder:
-        copy = folder / ("source" + PurePosixPath(urlsplit(address).path).suffix)
-        download(copy, address, web, answer)
-        return _window(target, RemoteRaster(address, web, local=str(copy)), chosen, area, answer, record)
+    place = redact(job.address)
+    web.say(f"{place}: this server sends no parts of files; the whole file, {size}, is downloaded")
+    name = job.target.with_name(job.target.name + ".whole")
+    check_space(name, answer.size or 0)
+    with working(name, {"source": job.address, "etag": answer.etag, "bytes": answer.size}) as folder:
+        copy = folder / ("source" + PurePosixPath(urlsplit(job.address).path).suffix)
+        download(copy, job.address, web, answer)
+        return _window(job, area, RemoteRaster(job.address, web, local=str(copy)))
 
 
 def _probe(web: Web, address: str) -> Answer:
-    return web.keep_trying(f"asking for {redact(address)}", lambda: web.probe(web.reach(address)))
+    return web.keep_trying(f"asking for {file_name(address)}", lambda: web.probe(web.reach(address)))
 
 
 def target_of(scene: Scene, chosen: Chosen, order: Order, address: str) -> Path:
@@ -112,16 +124,18 @@ def target_of(scene: Scene, chosen: Chosen, order: Order, address: str) -> Path:
 
 def compare_grids(before: Path, after: Path) -> str:
     """What the next command is: `measure` where the two lie on one lattice, else why not, and `register`."""
-    names = Names(str(before), str(after))
-    first, second = (_grid(path) for path in (before, after))
     try:
-        overlap = find_overlap(first, second, names)
+        first, second = _grid(before), _grid(after)
+        overlap = find_overlap(first, second, Names(str(before), str(after)))
     except GridMismatchError as error:
         return f"the two files are not on one grid: {error}"
+    except InputError as error:  # whole files may be anything
+        return f"the grids of the two files cannot be compared: {error}"
     whole = overlap.share == 1 and first.shape == second.shape
     about = "the same pixels" if whole else f"one lattice, {100 * overlap.share:.0f} % of before also in after"
     return f"{about}: terrashift measure {before} {after} -o displacement.tif"
 
 
 def _grid(path: Path) -> Grid:
-    return open_raster(str(path)).grid
+    with explained(str(path)), open_dataset(str(path)) as dataset:
+        return grid_of(dataset, str(path))

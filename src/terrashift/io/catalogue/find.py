@@ -94,6 +94,8 @@ def find_pairs(catalogue: Catalogue, area: Area, options: SearchOptions) -> Foun
             catalogue.check_collections(collections)
         for side in sides:
             hints += _why_nothing(catalogue, area, side, options)
+        if not before.all and not after.all:
+            hints.append(f"the place looked at is {area.place}: longitude comes first in --point and --box")
         if ranked:
             best = max(pair.cover for pair in ranked)
             hints.append(

@@ -28,7 +28,8 @@ def render_pairs(found: Found, rows: int) -> RenderableType:
         f"{number:2}  {pair.before.id}\n    {pair.after.id}" for number, pair in enumerate(found.pairs[:rows], 1)
     )
     more = f"; {len(found.pairs) - rows} more: --rows" if len(found.pairs) > rows else ""
-    last = f"{len(found.pairs)} pairs of {_count(found.before)} and {_count(found.after)}{more}"
+    count = f"{len(found.pairs)} pair{'s' * (len(found.pairs) > 1)}"
+    last = f"{count} of {_count(found.before)} and {_count(found.after)}{more}"
     return Group(table, "", Text(names, no_wrap=True, overflow="ignore"), "", last)
 
 
@@ -71,7 +72,7 @@ def _orbits(pair: Candidate) -> str:
 
 
 def _count(side: Side) -> str:
-    return f"{len(side.clear)} clear scenes of {len(side.all)} {side.name}"
+    return f"{len(side.clear)} clear of {len(side.all)} scenes {side.name}"
 
 
 def to_json(found: Found, rows: int) -> dict[str, Any]:

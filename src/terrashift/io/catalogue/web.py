@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -235,6 +236,15 @@ def unsigned(address: str) -> str:
     if any(name.lower() in _SIGNED for name, _ in parse_qsl(parts.query, keep_blank_values=True)):
         parts = parts._replace(query="")
     return urlunsplit(parts)
+
+
+def file_name(address: str) -> str:
+    """The last part of an address.
+
+    >>> file_name("https://h/a/b.tif?sig=abc")
+    'b.tif'
+    """
+    return PurePosixPath(urlsplit(address).path).name or "the file"
 
 
 def redact(text: str) -> str:

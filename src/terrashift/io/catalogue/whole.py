@@ -11,7 +11,7 @@ from ..atomic import check_space, give_name
 from ..scenes import sidecar_of
 from .draft import working
 from .sidecar import Record, check_multihash, sha256_of
-from .web import PASSING, Answer, PassingError, Web, redact
+from .web import PASSING, Answer, PassingError, Web, file_name, redact
 from .window import Fetched
 
 PIECE = 1 << 16
@@ -67,7 +67,7 @@ def download(part: Path, address: str, web: Web, answer: Answer) -> None:
         finally:
             progress.note(part)
 
-    progress.keep_trying(f"downloading {redact(address)}", go_on)
+    progress.keep_trying(f"downloading {file_name(address)}", go_on)
 
 
 class _Progress:

@@ -42,7 +42,7 @@ def test_the_best_pair_is_found_shown_and_written(run, tmp_path):
     first = table.splitlines()[1].split()
     assert first[:5] == ["1", "2019-06-28", "2019-07-08", "10", "R027"]
     assert first[5:] == ["same", "1.1°", "2/3", "100", "%"]
-    assert "8 pairs of 4 clear scenes of 5 before and 3 clear scenes of 3 after" in table
+    assert "8 pairs of 4 clear of 5 scenes before and 3 clear of 3 scenes after" in table
     assert "next: terrashift fetch pair.json --band red -o images" in said
     pair = read_pair(tmp_path / "pair.json")
     assert (pair.before.id, pair.after.id, pair.event) == ("B-best", "A-best", "2019-07-06")
@@ -82,6 +82,12 @@ def test_where_nothing_is_found_it_is_said_what_looser_limits_find(words, hint, 
     assert code == 1
     assert "no pair was found" in said
     assert hint in said
+
+
+def test_where_there_is_nothing_at_all_the_place_is_named(run):
+    code, _, said = run("search", "--point", "35.68", "17.5", *EVENT)
+    assert code == 1
+    assert "the place looked at is 17.50 N 35.68 E: longitude comes first" in said
 
 
 def test_a_pair_that_shows_too_little_is_left_out_and_named(run):

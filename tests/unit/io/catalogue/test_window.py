@@ -426,6 +426,23 @@ def test_addresses_are_signed_for_reading_only(files, cogs, tmp_path, web, area,
         fetch(href, tmp_path, replace(web, signer=files.put("/page", b"<html>")), area, name="x")
 
 
+def test_s3_is_read_with_the_account_of_the_environment(files, cogs, pixels, tmp_path, web, area, monkeypatch):
+    files.put("/bucket/red.tif", cogs[0])
+    storage = {"AWS_S3_ENDPOINT": files.address.removeprefix("http://"), "AWS_VIRTUAL_HOSTING": "FALSE"}
+    endpoint = replace(ENDPOINT, storage={**storage, "AWS_HTTPS": "NO"})
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "me")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "open-sesame")
+    order = Order(endpoint, tmp_path, "red", area)
+    one = fetch_scene(scene_at("s3://bucket/red.tif"), order, web)
+    assert all(request.authorization.startswith("AWS4-HMAC-SHA256") for request in files.requests)
+    row, column, height, width = json.loads(sidecar_of(one.path).read_text())["window"]
+    with rasterio.open(one.path) as found:
+        np.testing.assert_array_equal(found.read(1), pixels[0][row : row + height, column : column + width])
+    assert not any(b"sesame" in path.read_bytes() for path in tmp_path.iterdir())
+    with pytest.raises(CatalogueError, match="s3:..bucket.none.tif: Invalid AWS response"):
+        fetch_scene(scene_at("s3://bucket/none.tif", "none"), order, replace(web, options=WebOptions(tries=1)))
+
+
 def test_s3_without_an_account_says_which_variables_to_set(tmp_path, web, area):
     with pytest.raises(CatalogueError, match="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
         fetch("s3://bucket/red.tif", tmp_path, web, area)
