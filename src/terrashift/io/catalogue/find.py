@@ -92,9 +92,10 @@ def find_pairs(catalogue: Catalogue, area: Area, options: SearchOptions) -> Foun
     if not pairs:
         if not before.all or not after.all:
             catalogue.check_collections(collections)
-        for side in sides:
-            hints += _why_nothing(catalogue, area, side, options)
-        if not before.all and not after.all:
+        beyond = [None if side.all else _nearest_outside(catalogue, area, side, options) for side in sides]
+        for side, nearest in zip(sides, beyond, strict=True):
+            hints += _why_nothing(side, nearest, options)
+        if not before.all and not after.all and beyond == [None, None]:
             hints.append(f"the place looked at is {area.place}: longitude comes first in --point and --box")
         if ranked:
             best = max(pair.cover for pair in ranked)
@@ -121,14 +122,14 @@ def collections_of(catalogue: Catalogue, options: SearchOptions) -> tuple[str, .
     raise OptionError(f"--collection is needed: nothing is known of {catalogue.endpoint.url} that would tell it")
 
 
-def _why_nothing(catalogue: Catalogue, area: Area, side: Side, options: SearchOptions) -> list[str]:
+def _why_nothing(side: Side, nearest: Scene | None, options: SearchOptions) -> list[str]:
+    """What stands against any pair on one side, and the limit that would help; `nearest` lies beyond the dates."""
     if side.clear:
         return []
     if side.all:
         least = min(scene.cloud or 0.0 for scene in side.all)
         count = f"{len(side.all)} scene{'s' * (len(side.all) > 1)}"
         return [f"{side.name}: {count}, the clearest with {least:.0f} % cloud: pass --cloud {-(-least // 1):.0f}"]
-    nearest = _nearest_outside(catalogue, area, side, options)
     if nearest is None:
         return [f"{side.name}: no scene in {_shown(side.interval)}, nor in {WIDER} times as many days"]
     cloud = "" if nearest.cloud is None else f", {nearest.cloud:.0f} % cloud"
