@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..scenes import sidecar_of
 from .draft import working
 from .sidecar import Record, check_multihash, sha256_of
 from .web import PASSING, Answer, PassingError, Web, file_name, redact
-from .window import Fetched
+from .window import SECONDS_BETWEEN_LINES, Fetched
 
 PIECE = 1 << 16
 """Bytes that are written at once; a piece that breaks off is lost."""
@@ -122,8 +123,12 @@ def _go_on(part: Path, address: str, web: Web, answer: Answer) -> None:
             had = 0  # the whole again: the file was replaced, or the server gives no parts
         with open(part, "r+b" if had else "wb") as file:
             file.seek(had)
+            said = time.monotonic()
             for piece in response.iter_content(PIECE):
                 file.write(piece)
+                if answer.size and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
+                    web.say(f"{100 * file.tell() / answer.size:.0f} % of {file_name(address)} has come")
+                    said = time.monotonic()
             file.truncate()
             file.flush()
             os.fsync(file.fileno())

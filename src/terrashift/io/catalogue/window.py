@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from .sidecar import Record, sha256_of
 from .web import Answer
 
 TILE_PX = 512
+SECONDS_BETWEEN_LINES = 15.0
 COPIES = 3
 """Blocks, an uncompressed file and the final one are on the disk at once."""
 
@@ -140,9 +142,13 @@ def _collect(draft: Draft, remote: RemoteRaster, band: int, masked: bool) -> Non
     missing, total = draft.missing, len(draft.blocks)
     if len(missing) < total:
         remote.web.say(f"{total - len(missing)} of {total} blocks had come before")
+    said = time.monotonic()
     try:
-        for block in missing:
+        for number, block in enumerate(missing, 1):
             draft.keep(block, remote.read(band, block, masked))
+            if number < len(missing) and time.monotonic() - said >= SECONDS_BETWEEN_LINES:
+                remote.web.say(f"{total - len(missing) + number} of {total} blocks have come")
+                said = time.monotonic()
     except KeyboardInterrupt:
         kept = total - len(draft.missing)
         raise KeyboardInterrupt(

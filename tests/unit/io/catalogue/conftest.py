@@ -22,6 +22,8 @@ def near(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "127.0.0.1,localhost")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "TERRASHIFT_TOKEN", "PC_SDK_SUBSCRIPTION_KEY"):
         monkeypatch.delenv(name, raising=False)
+    for module in ("window", "whole"):  # no lines about progress, however slow the machine
+        monkeypatch.setattr(f"terrashift.io.catalogue.{module}.SECONDS_BETWEEN_LINES", 1e9)
 
 
 @pytest.fixture

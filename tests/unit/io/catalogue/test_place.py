@@ -48,6 +48,9 @@ def test_a_box_along_the_edges_of_pixels_takes_no_pixel_more():
     grid = Grid(40, 60, Affine(0.01, 0, 10, 0, -0.01, 50), "EPSG:4326", geographic=True)
     window, share = pixels_of(Area.of_box((10.1, 49.7, 10.3, 49.8)), grid, "scene")
     assert (window, share) == ((20, 10, 10, 20), 1)
+    hair = 1e-9  # a ten-millionth of a pixel, as projections round
+    around = Area.of_box((10.1 - hair, 49.7 - hair, 10.3 + hair, 49.8 + hair))
+    assert pixels_of(around, grid, "scene") == (window, 1)
     window, _ = pixels_of(Area.of_box((10.1 - 1e-4, 49.7, 10.3, 49.8 + 1e-4)), grid, "scene")
     assert window == (19, 9, 11, 21)
 

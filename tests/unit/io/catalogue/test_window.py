@@ -71,6 +71,14 @@ def test_the_pixels_of_the_window_are_the_sources_own_and_its_corner_is_right(fi
     assert leftovers(tmp_path) == []
 
 
+def test_a_long_fetch_shows_that_it_is_alive(files, cogs, tmp_path, web, area, said, monkeypatch):
+    monkeypatch.setattr(windows, "SECONDS_BETWEEN_LINES", 0)
+    monkeypatch.setattr("terrashift.io.catalogue.draft.BLOCK_PX", 256)
+    path = fetch(files.put("/red.tif", cogs[0]), tmp_path, web, area)
+    total = len(plan_blocks(Pixels(*json.loads(sidecar_of(path).read_text())["window"]), (256, 256)))
+    assert said == [f"{n} of {total} blocks have come" for n in range(1, total)]
+
+
 def test_only_the_window_is_downloaded(files, cogs, tmp_path, web):
     small = Area.of_point((-117.5, 35.68), 0.3)
     fetch(files.put("/red.tif", cogs[0]), tmp_path, web, small)
@@ -439,7 +447,7 @@ def test_s3_is_read_with_the_account_of_the_environment(files, cogs, pixels, tmp
     with rasterio.open(one.path) as found:
         np.testing.assert_array_equal(found.read(1), pixels[0][row : row + height, column : column + width])
     assert not any(b"sesame" in path.read_bytes() for path in tmp_path.iterdir())
-    with pytest.raises(CatalogueError, match="s3:..bucket.none.tif: Invalid AWS response"):
+    with pytest.raises(CatalogueError, match=r"s3://bucket/none\.tif: Invalid AWS response"):
         fetch_scene(scene_at("s3://bucket/none.tif", "none"), order, replace(web, options=WebOptions(tries=1)))
 
 
