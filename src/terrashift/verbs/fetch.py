@@ -171,6 +171,8 @@ def _what(found: Any) -> tuple[PairFile | None, Area | None, bool]:
         if found.endpoint not in (None, pair.endpoint):
             raise OptionError(f"{named[0]} is of {pair.endpoint}, and --endpoint says {found.endpoint}: leave it out")
         return pair, area or pair.area, found.endpoint is not None
+    if not found.what:
+        raise OptionError("what? Give the file that `terrashift search -o` wrote, or one or two ids of items")
     if named:
         raise OptionError("give one file of a pair, or one or two ids of items")
     if not 1 <= len(found.what) <= 2:

@@ -208,6 +208,9 @@ def test_items_are_fetched_by_their_ids(run, served, tmp_path):
     code, _, said = run("fetch", "B-best", "--band", "red", "-o", "out")
     assert code == 2
     assert "ids of items need --endpoint and --collection and --box" in said
+    code, _, said = run("fetch", "--band", "red", "-o", "out")
+    assert code == 2
+    assert "what? Give the file" in said
 
 
 @pytest.mark.parametrize(
