@@ -33,7 +33,7 @@ LEVEL = {name: -level for level, line in enumerate(LINES.split("\n")) for name i
 LATE = {
     *("matplotlib", "cmcrameri", "rich", "zarr", "tyro", "cutde", "bokeh", "cv2", "skimage"),
     *("xarray", "h5netcdf", "h5py", "pyogrio", "shapely", "playwright", "pandas"),
-    *("dask", "distributed"),
+    *("dask", "distributed", "pystac_client", "pystac", "requests", "urllib3"),
 }
 """Slow to import and needed by few: inside the function that needs them only."""
 LIGHT = {"__init__", "__main__", "cli", "console", "errors"}

@@ -12,6 +12,8 @@ from .errors import InputError, OptionError, TerrashiftError
 
 VERBS = {
     "check": "look at two images before any work: do they line up, is there enough to match?",
+    "search": "find pairs of satellite scenes before and after an event in a catalogue",
+    "fetch": "fetch the pixels of such a pair, only where they are needed",
     "measure": "measure ground displacement between two images",
     "batch": "measure many pairs from a table, on one machine or a cluster",
     "register": "bring an image onto the pixels of another, or a group of images onto each other",
@@ -33,6 +35,7 @@ VERBS = {
 }
 ROOMS = {
     "check": "measure",
+    "search": "fetch",
     "recipe": "measure",
     "demo": "measure",
     "pack": "simulate",

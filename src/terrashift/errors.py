@@ -32,3 +32,7 @@ class IncompleteError(TerrashiftError, RuntimeError):
         super().__init__(message)
         self.failed = dict(failed or {})
         """Cause by the key of the tile, `row.column`."""
+
+
+class CatalogueError(TerrashiftError, RuntimeError):
+    """A catalogue or a server of images cannot be reached, refuses, or has nothing that fits."""

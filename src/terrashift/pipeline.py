@@ -180,7 +180,7 @@ def _look_at(pair: RasterPair, window_px: int) -> PairCheck:
     def facts(raster: Raster) -> ImageFacts:
         share = both / (raster.grid.height * raster.grid.width)
         numbers = raster.saturation, raster.scale, raster.offset
-        return ImageFacts(raster.path, raster.date, raster.dtype, *numbers, share)
+        return ImageFacts(raster.path, raster.date, raster.dtype, *numbers, share, raster.sun, raster.orbit)
 
     return check_pair(pair, facts(pair.before), facts(pair.after), window_px)
 

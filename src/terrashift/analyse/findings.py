@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputError
+from ..io.scenes import Sun
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,6 +39,10 @@ class ImageFacts:
     offset: float = 0.0
     overlap_share: float = 1.0
     """Part of this image's pixels that the other one covers too, 0 to 1."""
+    sun: Sun | None = None
+    """Where the sun stood; None where no tag tells it."""
+    orbit: str | None = None
+    """Relative orbit, or path and row; None where no tag tells it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ def check_pair(source: PairSource, facts_before: ImageFacts, facts_after: ImageF
         *verdicts.on_grid(source.grid, window_px),
         *verdicts.on_overlap(shares),
         *verdicts.on_dates(*facts),
+        *verdicts.on_sky(*facts),
         *_on_pixels(source, sample),
     ]
     if not any(f.level == "error" for f in findings):

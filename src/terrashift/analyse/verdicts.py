@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ..core.grid import Grid
+from ..io.scenes import sun_angle
 from .findings import Finding, ImageCheck, ImageFacts, OffsetCheck
 from .sampling import PairSample
 
@@ -17,6 +18,8 @@ SMALL_OVERLAP = 0.2
 FILLED = 0.001
 MANY_LINES = 0.005
 SEASON_DAYS = 60
+SUN_DEG = 12.0
+"""About what the sun of middle latitudes goes through in `SEASON_DAYS`."""
 SHIFTED_PX = 1.0
 SCATTERED_PX = 3.0
 NO_CORRELATION, LOW_CORRELATION = 0.1, 0.3
@@ -59,7 +62,7 @@ def days_between(before: datetime | None, after: datetime | None) -> int | None:
 
 
 def on_dates(before: ImageFacts, after: ImageFacts) -> Iterator[Finding]:
-    """Order of the dates, and the season, which stands for the sun."""
+    """Order of the dates, and the sun; where no tag tells it, the season stands for it."""
     days = days_between(before.date, after.date)
     if days is None or before.date is None or after.date is None:
         missing = " and ".join(n for n, f in zip(NAMES, (before, after), strict=True) if f.date is None)
@@ -72,6 +75,8 @@ def on_dates(before: ImageFacts, after: ImageFacts) -> Iterator[Finding]:
         yield Finding("note", "dates", met, "Both were taken on one day: check that they are the pair you mean.")
     else:
         yield Finding("ok", "dates", met)
+    if before.sun is not None and after.sun is not None:
+        return
     apart = abs(before.date.timetuple().tm_yday - after.date.timetuple().tm_yday)
     apart = min(apart, 365 - apart) if apart <= 365 else 0
     if apart > SEASON_DAYS:
@@ -80,6 +85,33 @@ def on_dates(before: ImageFacts, after: ImageFacts) -> Iterator[Finding]:
             "season",
             f"the days of year are {apart} days apart: sun and shadows differ",
             "Shadow edges look like motion in steep relief and towns; prefer dates of one season if there are any.",
+        )
+
+
+def on_sky(before: ImageFacts, after: ImageFacts) -> Iterator[Finding]:
+    """The sun and the satellite's place, where tags tell them."""
+    if before.sun is not None and after.sun is not None:
+        angle = sun_angle(before.sun, after.sun)
+        met = f"the suns stood {angle:.1f} degrees apart"
+        if angle > SUN_DEG:
+            yield Finding(
+                "note",
+                "sun",
+                f"{met}: shadows differ",
+                "Shadow edges look like motion in steep relief and towns; prefer dates with one sun if there are any.",
+            )
+        else:
+            yield Finding("ok", "sun", met)
+    if before.orbit is None or after.orbit is None:
+        return
+    if before.orbit == after.orbit:
+        yield Finding("ok", "orbit", f"both from {before.orbit}")
+    else:
+        yield Finding(
+            "warning",
+            "orbit",
+            f"before is from {before.orbit}, after from {after.orbit}: relief was seen from two sides",
+            "What the height model of the orthoimages got wrong looks like motion; prefer scenes of one orbit.",
         )
 
 

@@ -110,8 +110,7 @@ def atomic_path(path: str | Path, needed_bytes: int = 0) -> Iterator[Path]:
     try:
         with scratch(target) as temporary:
             yield temporary
-            _flush(temporary)
-            os.replace(temporary, target)
+            give_name(temporary, target)
     except OutputError:
         raise
     except OSError as error:
@@ -151,6 +150,20 @@ def check_folder(target: Path, names: Iterable[str], overwrite: bool) -> None:
             trial.touch()
         except OSError as error:
             raise explain(target, error) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that files are added to, with those above it; one that is there will do.
+
+    Raises:
+        OutputError: where it cannot be made.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file: give the name of a folder, which will be made")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain(folder, error) from error
 
 
 @contextmanager
@@ -224,6 +237,12 @@ def megabytes(count: int) -> str:
     '2.5 MB'
     """
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
+
+
+def give_name(temporary: Path, target: Path) -> None:
+    """Give a finished file its final name, in one step."""
+    _flush(temporary)
+    os.replace(temporary, target)
 
 
 def _flush(path: Path) -> None:

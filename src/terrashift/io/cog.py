@@ -249,7 +249,7 @@ def _own_tags(grid: Grid) -> dict[str, str]:
 
 
 def copy_as_cog(plain: Path, cog: Path) -> None:
-    """Copy a GeoTIFF of float32 into a Cloud-Optimised one; overviews hold every n-th value."""
+    """Copy a GeoTIFF into a Cloud-Optimised one, values unchanged; overviews hold every n-th value."""
     import rasterio.shutil
 
     with gdal_environment():
@@ -258,7 +258,7 @@ def copy_as_cog(plain: Path, cog: Path) -> None:
             cog,
             driver="COG",
             COMPRESS="DEFLATE",
-            PREDICTOR="FLOATING_POINT",
+            PREDICTOR="YES",  # the one for the type: differences of integers, or bytes of floats
             LEVEL=1,  # a third quicker than the usual 6, and no larger: noise does not compress
             BLOCKSIZE=BLOCK_PX,
             BIGTIFF="IF_SAFER",

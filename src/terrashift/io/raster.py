@@ -21,9 +21,9 @@ from .bands import choose_band, list_bands
 from .georeference import grid_of
 from .lattice import Names, Overlap, find_overlap
 from .nodata import Nodata, find_nodata
-from .opening import explained, open_dataset
+from .opening import explained, is_plain, open_dataset
 from .refusals import refuse_containers, refuse_unusable, saturation
-from .scenes import scene_date
+from .scenes import Sun, scene_date, scene_orbit, scene_sun, sidecar_tags
 from .untrusted import Malformed, require_room
 
 if TYPE_CHECKING:
@@ -71,6 +71,9 @@ class Raster:
     offset: float
     saturation: float | None
     """The largest value that the stored integers can hold, after scale and offset; None for floats."""
+    sun: Sun | None = None
+    orbit: str | None = None
+    """Relative orbit, or path and row, where tags tell it."""
     _handles: _Handles = field(default_factory=_Handles, repr=False)
 
     @property
@@ -129,18 +132,21 @@ def open_raster(path: str, options: ReadOptions | None = None) -> Raster:
         bands = list_bands(dataset)
         band = choose_band(bands, options.band, path)
         refuse_unusable(dataset, band, path)
+        tags = {**dataset.tags(), **dataset.tags(ns="IMAGERY"), **(sidecar_tags(path) if is_plain(path) else {})}
         scale, offset = float(dataset.scales[band.number - 1]), float(dataset.offsets[band.number - 1])
         return Raster(
             path=path,
             grid=grid_of(dataset, path, options.crs),
             band=band.number,
             band_name=band.name,
-            date=scene_date(path, {**dataset.tags(), **dataset.tags(ns="IMAGERY")}),
+            date=scene_date(path, tags),
             dtype=band.dtype,
             nodata=find_nodata(dataset, band, bands, options.nodata),
             scale=scale,
             offset=offset,
             saturation=saturation(dataset, band, scale, offset),
+            sun=scene_sun(tags),
+            orbit=scene_orbit(tags),
         )
 
 

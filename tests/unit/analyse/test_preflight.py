@@ -19,6 +19,7 @@ from terrashift.core.grid import Grid
 from terrashift.core.image import Image, Pair
 from terrashift.core.source import ArrayPair
 from terrashift.errors import InputError
+from terrashift.io.scenes import Sun
 from terrashift.ops.spectral import fourier_shift
 
 SHAPE = 300, 420
@@ -343,3 +344,16 @@ def test_windows_stay_inside_and_reach_every_edge(shape):
         for w in plan.windows:
             seen[w.row : w.row + w.height, w.column : w.column + w.width] = True
         assert seen.all()
+
+
+def test_the_sun_and_the_orbit_are_judged_where_tags_tell_them():
+    def told(before: ImageFacts, after: ImageFacts) -> dict[str, str]:
+        return {f.topic: f.level for f in verdicts.on_sky(before, after)}
+
+    high = replace(BEFORE, sun=Sun(60.0, 120.0), orbit="R027")
+    assert told(high, replace(AFTER, sun=Sun(60.0, 130.0), orbit="R027")) == {"sun": "ok", "orbit": "ok"}
+    assert told(high, replace(AFTER, sun=Sun(40.0, 120.0), orbit="R127")) == {"sun": "note", "orbit": "warning"}
+    assert told(high, AFTER) == {}
+    winter = replace(AFTER, date=datetime(2023, 12, 1, tzinfo=UTC), sun=Sun(59.0, 120.0))
+    assert {f.topic for f in verdicts.on_dates(high, winter)} == {"dates"}
+    assert {f.topic for f in verdicts.on_dates(BEFORE, winter)} == {"dates", "season"}

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from terrashift.io.scenes import scene_date
+from terrashift.io.scenes import Sun, scene_date, scene_orbit, scene_sun
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,32 @@ def test_a_tag_gives_the_day_of_acquisition(tags, date):
 def test_the_name_outweighs_the_day_on_which_the_file_was_written():
     assert scene_date("x_20200131.tif", {"TIFFTAG_DATETIME": "2024:05:06 00:00:00"}) == datetime(2020, 1, 31)
     assert scene_date("x_20200131.tif", {"ACQUISITION_DATE": "2020-01-30"}) == datetime(2020, 1, 30)
+
+
+@pytest.mark.parametrize(
+    ("tags", "sun"),
+    [
+        ({"SUN_ELEVATION": "41.5", "SUN_AZIMUTH": "150"}, Sun(41.5, 150.0)),
+        ({"sun_elevation": '"41.5"', "sun_azimuth": "-30"}, Sun(41.5, 330.0)),
+        ({"MEAN_SUN_EL": "20", "MEAN_SUN_AZ": "170"}, Sun(20.0, 170.0)),
+        ({"SUN_ELEVATION": "41.5"}, None),
+        ({"SUN_ELEVATION": "high", "SUN_AZIMUTH": "150"}, None),
+        ({"SUN_ELEVATION": "141", "SUN_AZIMUTH": "150"}, None),
+        ({}, None),
+    ],
+)
+def test_a_tag_tells_the_sun(tags, sun):
+    assert scene_sun(tags) == sun
+
+
+@pytest.mark.parametrize(
+    ("tags", "orbit"),
+    [
+        ({"RELATIVE_ORBIT": "R065"}, "R065"),
+        ({"DATATAKE_1_SENSING_ORBIT_NUMBER": "65"}, "R065"),
+        ({"WRS_PATH": "41", "WRS_ROW": "035"}, "path 041 row 035"),
+        ({"WRS_PATH": "41"}, None),
+    ],
+)
+def test_a_tag_tells_the_orbit(tags, orbit):
+    assert scene_orbit(tags) == orbit
