@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError, OptionError
+from ..io.opening import is_plain
 from ..product import FIELD_SUFFIXES, Files
 from ..recipe import Recipe, nearest
 
@@ -127,7 +128,7 @@ def _missing(row: _Row, table: Path) -> Iterator[str]:
         value = row.own(column)
         if not value:
             yield f"no {column}"
-        elif _is_plain(value) and not _placed(value, table).exists():
+        elif is_plain(value) and not _placed(value, table).exists():
             yield f"{column} {_placed(value, table)} does not exist"
 
 
@@ -135,7 +136,7 @@ def _job(row: _Row, table: Path, output: Path, recipe_of: RecipeOf) -> Job:
     settings = {name: text for name, text in row.cells.items() if name not in OWN}
     if "recipe" in settings:
         settings["recipe"] = str(_placed(settings["recipe"], table))
-    before, after = (str(_placed(v, table)) if _is_plain(v) else v for v in map(row.own, NEEDED))
+    before, after = (str(_placed(v, table)) if is_plain(v) else v for v in map(row.own, NEEDED))
     return Job(row.line, _name(row), before, after, output, recipe_of(settings))
 
 
@@ -167,11 +168,6 @@ def _stem(path: str) -> str:
 def _placed(path: str, table: Path) -> Path:
     """A path of the table, which counts from its folder."""
     return Path(os.path.normpath(table.parent.absolute() / Path(path).expanduser()))
-
-
-def _is_plain(path: str) -> bool:
-    """True for a path of the file system, not a URL nor a name that only a driver of GDAL understands."""
-    return "://" not in path and not path.startswith("/vsi") and ":" not in path[2:]
 
 
 def overridden(recipe: Recipe, settings: Mapping[str, str], parts: Sequence[str]) -> Recipe:
