@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ RECIPE = Recipe.model_validate(
         "run": {"device": "cpu", "threads": 1},
     }
 )
-quiet = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+QUIET: dict[str, Any] = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
 
 
 class One(NamedTuple):
@@ -85,8 +85,7 @@ ones = st.builds(
 )
 
 
-@quiet
-@settings(max_examples=40)
+@settings(max_examples=40, **QUIET)
 @given(first=ones, second=ones, alike=st.booleans())
 def test_two_images_of_any_kind_are_judged_or_refused_with_what_to_do(first, second, alike):
     second = first._replace(dtype=second.dtype, nodata=second.nodata) if alike else second
@@ -106,8 +105,7 @@ def test_two_images_of_any_kind_are_judged_or_refused_with_what_to_do(first, sec
     assert found.unit == ("m" if first.crs and first.grid != "none" else "px")
 
 
-@quiet
-@settings(max_examples=8)
+@settings(max_examples=8, **QUIET)
 @given(
     grid=st.sampled_from(sorted(GRIDS)),
     crs=st.sampled_from([None, UTM, FEET]),
