@@ -88,7 +88,7 @@ def test_the_help_shows_the_settings_of_the_regulariser_that_was_chosen(capsys):
 
 def test_every_flag_reaches_its_setting():
     method = "--method spatial --window-px 11 --reg 0.25 --step-px 2 --search-px 5 --min-score 0.1 --backward-px 0.7"
-    rest = "--max-memory 2GiB --threads 2 --tile-px 300 --device cpu --band nir --nodata 0"
+    rest = "--max-memory 2GiB --threads 2 --tile-px 300 --device cpu --allow-partial --band nir --nodata 0"
     recipe = start_and_parse(*method.split(), *rest.split())
     assert recipe.estimate.model_dump(include={"method", "window_px", "reg", "step_px", "min_score"}) == {
         "method": "spatial",
@@ -99,7 +99,8 @@ def test_every_flag_reaches_its_setting():
     }
     assert (recipe.search.search_px, recipe.backward.backward_px) == (5.0, 0.7)
     assert (recipe.read.band, recipe.read.nodata) == ("nir", 0.0)
-    assert recipe.run.model_dump() == {"max_memory": "2GiB", "threads": 2, "tile_px": 300, "device": "cpu"}
+    wanted = {"max_memory": "2GiB", "threads": 2, "tile_px": 300, "device": "cpu", "allow_partial": True}
+    assert recipe.run.model_dump() == wanted
 
 
 @pytest.mark.parametrize(

@@ -218,7 +218,7 @@ def test_a_block_that_cannot_be_smoothed_does_not_stop_the_others_and_is_tried_a
 
 def test_a_smoothing_that_will_not_fit_is_refused_with_what_it_needs():
     wide = 4000, 4000
-    options = RunOptions(max_memory=f"{resident_bytes() + RESERVE_BYTES + (150 << 20)}B", tile_px=16)
+    options = RunOptions(max_memory=f"{resident_bytes() + RESERVE_BYTES + (300 << 20)}B", tile_px=16)
     require_regularise_memory(Quadratic(), wide, options)
     with pytest.raises(OptionError, match=r"too little.*one tile (\d+) MiB.*a weaker --regularize"):
         require_regularise_memory(Tv(strength_px=5), wide, options)
