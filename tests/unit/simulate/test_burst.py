@@ -56,7 +56,7 @@ def test_every_frame_is_the_truth_moved_by_its_shift_and_seen_by_the_camera(arch
     for number in range(0, 64, 16):
         burst = stream.bursts(range(number, number + 6))
         assert burst.shifts_px[:, 1:].abs().max() > 0.5
-        assert brought_back(burst, scale).max() < 0.02
+        assert brought_back(burst, scale).max() < 0.03
 
 
 def test_a_wrong_sign_of_the_shift_would_be_seen(archive):
