@@ -15,13 +15,14 @@ cli
 verbs
 flags demo dataset faults
 console arguments
-pipeline evaluate page
+pipeline sharpen evaluate page
 presets product report
 recipe
 runner
 plot train
 analyse
-register superres restore
+superres restore
+register
 estimators regularise simulate
 io models
 ops
