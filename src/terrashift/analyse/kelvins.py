@@ -83,7 +83,7 @@ def cpsnr(
     """The challenge's peak signal-to-noise ratio, dB, as `Registered.value`; infinite where nothing is wrong.
 
     Args:
-        estimate: the result, of the truth's shape; NaN inside the border makes the score NaN, as nothing may be left out.
+        estimate: the result, of the truth's shape; with NaN inside the border there is no score (NaN).
         truth: the sharp image.
         clear: where it counts.
         border: px that shifts may reach, and that is left out around the result.

@@ -1,8 +1,8 @@
 """The PROBA-V super-resolution data of ESA's Kelvins challenge: folders of 16-bit PNG, one a scene.
 
 A scene is a folder `imgset0000` with coarse frames LR000.png, ... and their masks QM000.png, ... (128 px of 300 m),
-and, for training, the sharp HR.png with its mask SM.png (384 px of 100 m); 255 or any other number but 0 means clear. Above
-them lie folders NIR and RED, and norm.csv with the score of the challenge's baseline for each scene.
+and, for training, the sharp HR.png with its mask SM.png (384 px of 100 m); any number but 0 in a mask means clear.
+Above them lie folders NIR and RED, and norm.csv with the score of the challenge's baseline for each scene.
 """
 
 from __future__ import annotations

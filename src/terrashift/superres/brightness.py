@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -35,18 +36,31 @@ class Light(NamedTuple):
 
 
 def light_of(reference: Bands, frame: Bands, shift: tuple[float, float] = (0.0, 0.0)) -> Light:
-    """Robust gain and offset over pixels usable in both, smoothed, so that noise and detail do not bend the line.
+    """Robust gain and offset of a frame; see `light_over`."""
+    return light_over([overlaid(reference, frame, shift)])
+
+
+def overlaid(reference: Bands, frame: Bands, shift: tuple[float, float]) -> tuple[Bands, Bands]:
+    """Both images smoothed, so that noise and detail do not count, and the frame on the reference's pixels."""
+    flow = torch.tensor(shift, dtype=frame.dtype)[:, None, None].expand(2, *frame.shape[1:])
+    return smoothed(reference), warp(smoothed(frame)[None], flow[None])[0]
+
+
+def light_over(windows: Sequence[tuple[Bands, Bands]]) -> Light:
+    """Robust gain and offset over what is usable in both images of some windows, as `overlaid` gives them.
 
     Both images have errors, so the gain is the geometric mean of the two regressions' (reduced major axis).
     """
-    flow = torch.tensor(shift, dtype=frame.dtype)[:, None, None].expand(2, *frame.shape[1:])
-    moved = warp(smoothed(frame)[None], flow[None])[0]
-    pairs = [_line(still, move) for still, move in zip(smoothed(reference), moved, strict=True)]
+    frame = windows[0][1]
+    pairs = []
+    for band in range(len(frame)):
+        still, moved = (torch.cat([window[k][band].flatten() for window in windows]) for k in (0, 1))
+        pairs.append(_line(still, moved))
     gain, offset = (torch.tensor(part, dtype=frame.dtype) for part in zip(*pairs, strict=True))
     return Light(gain, offset)
 
 
-def _line(still: Float[Tensor, "height width"], moved: Float[Tensor, "height width"]) -> tuple[float, float]:
+def _line(still: Float[Tensor, " n"], moved: Float[Tensor, " n"]) -> tuple[float, float]:
     """Gain and offset of one band."""
     have = still.isfinite() & moved.isfinite()
     y, x = still[have].double(), moved[have].double()

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from ..errors import OptionError
+from ..io.weights import available, load_weights
+from ..models.catalogue import SHARPEN, make, options_of
 from .average import Average
 from .back_projection import BackProjection
 from .base import Method
 from .bicubic import Bicubic
+from .learned import Learned
+from .options import SuperresOptions
 from .shift_add import ShiftAndAdd
 
 BASELINES: Mapping[str, Callable[[], Method]] = MappingProxyType(
@@ -23,6 +28,9 @@ BASELINES: Mapping[str, Callable[[], Method]] = MappingProxyType(
     }
 )
 """Those that need no training."""
+FALL_BACK = "ibp"
+PREFERRED = ("sharpen", "sharpen-x2", "deepsum", "highresnet", "wdsr3d", "piunet")
+"""Names of the package's weights for this, the default first."""
 
 
 def baseline(name: str) -> Method:
@@ -32,11 +40,63 @@ def baseline(name: str) -> Method:
         OptionError: there is none of this name.
     """
     if name not in BASELINES:
-        close = difflib.get_close_matches(name, BASELINES, 1, 0.4)
-        raise OptionError(f"there is no method {name!r}. " + (f"Did you mean {close[0]}?" if close else "") + known())
+        raise unknown(name)
     return BASELINES[name]()
+
+
+def method_for(options: SuperresOptions, bands: int, device: str = "cpu") -> Method:
+    """The method that options name, for frames of so many bands; see `SuperresOptions.method`.
+
+    Raises:
+        OptionError: there is none of this name, or it was trained for something else.
+    """
+    name = options.method
+    if name == "auto":
+        name = next((one for one in packaged(options.scale, bands)), FALL_BACK)
+    if name == "ibp":
+        return BackProjection(options.iterations, contrast=options.contrast)
+    if name in BASELINES:
+        return BASELINES[name]()
+    if not (name in available() or name.endswith(".safetensors")):
+        raise unknown(name)
+    method = learned(name, device)
+    method.refuse_other(bands, options.scale)
+    return method
+
+
+def learned(name: str, device: str = "cpu") -> Learned:
+    """A trained network by the name of its weights, or their file.
+
+    Raises:
+        InputError: there are none, or they are damaged.
+        OptionError: they are those of a network that does something else.
+    """
+    weights = load_weights(name)
+    if weights.network not in SHARPEN:
+        raise OptionError(f"{name} holds a network that measures motion, and sharpens nothing.{known()}")
+    network = make(weights.network, options_of(weights.network, weights.options))
+    network.load_state_dict(dict(weights.tensors))
+    size = weights.options
+    return Learned(Path(name).stem, network.to(device).eval(), int(size.get("scale", 3)), int(size.get("bands", 1)))
+
+
+def packaged(scale: int, bands: int) -> list[str]:
+    """Names of the package's networks for a scale and a number of bands, the preferred first."""
+    found = []
+    for name in PREFERRED:
+        if name in available():
+            method = learned(name)
+            if method.scale == scale and method.bands in (1, bands):
+                found.append(name)
+    return found
+
+
+def unknown(name: str) -> OptionError:
+    """What to say of a name that nothing has."""
+    close = difflib.get_close_matches(name, [*BASELINES, *PREFERRED], 1, 0.4)
+    return OptionError(f"there is no method {name!r}." + (f" Did you mean {close[0]}?" if close else "") + known())
 
 
 def known() -> str:
     """All names, in words."""
-    return f" Methods: {', '.join(BASELINES)}."
+    return f" Methods: {', '.join([*BASELINES, *(name for name in PREFERRED if name in available())])}."

@@ -44,15 +44,30 @@ def upsample(frames: Frames, number: int, scale: float | int, kernel: Kernel = "
         OptionError: a scale of 1 or less.
     """
     at = places(frames, number, scale)
+    held = held_at(frames, number, at)
     gaps = torch.where(frames.usable[number], frames.pixels[number], torch.nan)
     rim = pad(gaps, (FILL_PX,) * 4, value=torch.nan)
     values = sample_at(extended(rim[None])[0].float().cpu(), at + FILL_PX, kernel)
-    nearest = np.floor(at + 0.5)
+    return Upsampled(values.nan_to_num(0.0).to(frames.pixels), held & values.isfinite().all(0).to(held.device))
+
+
+def held_at(
+    frames: Frames, number: int, at: Float[np.ndarray, "2 fine_height fine_width"]
+) -> Bool[Tensor, "fine_height fine_width"]:
+    """Where the pixel of a frame that holds a place (x, y px) is usable."""
+    column, row = np.floor(at + 0.5)
     height, width = frames.shape
-    inside = (nearest[0] >= 0) & (nearest[0] < width) & (nearest[1] >= 0) & (nearest[1] < height)
-    column, row = (np.clip(part, 0, n - 1).astype(np.int64) for part, n in zip(nearest, (width, height), strict=True))
-    held = frames.usable[number].cpu()[torch.from_numpy(row), torch.from_numpy(column)] & torch.from_numpy(inside)
-    return Upsampled(values.nan_to_num(0.0).to(frames.pixels), (held & values.isfinite().all(0)).to(gaps.device))
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    rows, columns = (
+        torch.from_numpy(np.clip(part, 0, n - 1).astype(np.int64)) for part, n in ((row, height), (column, width))
+    )
+    return (frames.usable[number].cpu()[rows, columns] & torch.from_numpy(inside)).to(frames.pixels.device)
+
+
+def count_frames(frames: Frames, scale: float | int) -> Float[Tensor, "fine_height fine_width"]:
+    """How many frames have a usable pixel at each fine pixel."""
+    held = [held_at(frames, number, places(frames, number, scale)) for number in range(frames.count)]
+    return torch.stack(held).sum(0).float()
 
 
 def places(frames: Frames, number: int, scale: float | int) -> Float[np.ndarray, "2 fine_height fine_width"]:
