@@ -15,9 +15,12 @@ from .iterative import IterativeOptions, published_microflow
 from .linear_deformable import LinearDeformable, LinearDeformableOptions
 from .microflow import MicroFlow, MicroFlowOptions
 from .searaft import SeaRaft, SeaRaftOptions
+from .unrolled import UnrolledOptions, unrolled
 
-Kind = Literal["microflow", "cnn4l", "iterative", "searaft", "linear-deformable"]
-Options = MicroFlowOptions | Cnn4lOptions | IterativeOptions | SeaRaftOptions | LinearDeformableOptions
+Kind = Literal["microflow", "cnn4l", "iterative", "searaft", "linear-deformable", "unrolled"]
+Options = (
+    MicroFlowOptions | Cnn4lOptions | IterativeOptions | SeaRaftOptions | LinearDeformableOptions | UnrolledOptions
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,12 @@ PLANS: dict[str, Plan] = {
     "iterative": Plan(IterativeOptions, published_microflow),  # GeoFlowNet: a single pass
     "searaft": Plan(SeaRaftOptions, SeaRaft),
     "linear-deformable": Plan(LinearDeformableOptions, LinearDeformable),
+    "unrolled": Plan(UnrolledOptions, unrolled),
 }
+
+
+SHARPEN = frozenset({"unrolled"})
+"""Networks that make one sharp image of several frames; the others measure motion between two images."""
 
 
 def options_of(kind: str, values: Any) -> Options:
