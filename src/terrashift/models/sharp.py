@@ -6,6 +6,7 @@ differ in these five parts only; each part is a module that takes and gives a `S
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -74,14 +75,23 @@ class MultiFrame(nn.Module):
         decode: (fused, stack) to `SharpEstimate`, any global skip included.
         frames: the number of frames that the network is made for; 0 for any. Of more the clearest are taken, in the
             order of their clearness, the reference first; where there are fewer, they are repeated.
+        reach_px: largest shift along an axis of the frames that are taken, coarse px.
     """
 
     def __init__(
-        self, encode: nn.Module, align: nn.Module, cover: nn.Module, fuse: nn.Module, decode: nn.Module, frames: int = 0
+        self,
+        encode: nn.Module,
+        align: nn.Module,
+        cover: nn.Module,
+        fuse: nn.Module,
+        decode: nn.Module,
+        *,
+        frames: int = 0,
+        reach_px: float = math.inf,
     ) -> None:
         super().__init__()
         self.encode, self.align, self.cover, self.fuse, self.decode = encode, align, cover, fuse, decode
-        self.frames = frames
+        self.frames, self.reach_px = frames, reach_px
 
     def forward(
         self,
@@ -105,7 +115,8 @@ class MultiFrame(nn.Module):
                 f"{frames.shape[1]} frames, {usable.shape[1]} masks and {shifts_px.shape[1]} shifts: give one of each "
                 "for every frame, and at least one frame."
             )
-        stack = Stack(frames, usable, shifts_px)
+        near = (shifts_px.abs().amax(2) <= self.reach_px).to(usable.dtype)
+        stack = Stack(frames, usable * near[:, :, None, None, None], shifts_px)
         if self.frames:
             stack = clearest(stack, self.frames)
         stack = self.cover(self.align(self.encode(stack)))
@@ -120,7 +131,7 @@ def clearest(stack: Stack, count: int) -> Stack:
     clear = stack.usable.mean((2, 3, 4))
     clear = clear.clone()
     clear[:, 0] = 2.0  # the reference comes first whatever hides it
-    order = clear.argsort(1, descending=True, stable=True)
+    order = clear.argsort(dim=1, descending=True, stable=True)
     there = (clear > 0).sum(1).clamp_min(1)
     turn = torch.arange(count, device=order.device)[None] % there[:, None]
     chosen = order.gather(1, turn)

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, grid_sample, leaky_relu, pixel_shuffle, pixel_unshuffle
 
 from ..errors import OptionError
+from ..ops.consistency import back_project, constrain_low_frequencies
 from ..ops.decimate import blur_of
-from ..ops.looks import Looks, looks
+from ..ops.looks import Looks, interpolate_fine, looks
 from .layers import full_precision, keep_variance, start_at_zero
 from .sharp import Fused, MultiFrame, Same, SharpEstimate, Stack
 
@@ -224,7 +225,23 @@ class Tell(nn.Module):
     def forward(self, fused: Fused, stack: Stack) -> SharpEstimate:
         """Mean and log-scale."""
         assert fused.image is not None
-        return SharpEstimate(fused.image, pixel_shuffle(self.scale_head(fused.features).float(), self.options.scale))
+        image = fused.image if self.options.consistency == "none" else self._consistent(fused.image, stack)
+        return SharpEstimate(image, pixel_shuffle(self.scale_head(fused.features).float(), self.options.scale))
+
+    def _consistent(self, image: Tensor, stack: Stack) -> Tensor:
+        """Changed so that the reference comes back; where that is not usable, it counts as what the image tells."""
+        assert stack.looks is not None
+        first = Looks(*(part[:, :1] for part in stack.looks))
+        still = torch.zeros_like(stack.shifts_px[:, :1])
+        with full_precision(image.device.type):
+            coarse = torch.where(stack.usable[:, :1] > 0, stack.frames[:, :1], first.see(image))
+            if self.options.consistency == "back-projection":
+                return back_project(image, coarse[:, 0], lambda x: first.see(x)[:, 0], lambda y: self._up(y, still))
+            smooth = self._up(coarse[:, 0], still)
+            return constrain_low_frequencies(image, smooth, self.options.scale, contrast=self.options.contrast)
+
+    def _up(self, coarse: Tensor, still: Tensor) -> Tensor:
+        return interpolate_fine(coarse[:, None], still, self.options.scale)[:, 0]
 
 
 def _moved(

@@ -125,7 +125,7 @@ class _Run:
         self.net = make(recipe.network, recipe.model)
         if recipe.start_from:
             begin(self.net, Path(recipe.start_from))
-        self.net = self.net.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.net = _placed(self.net, device)
         self.average = Average(self.net, recipe.average)
         self.optimiser = _optimiser(recipe, self.net)
         self.step, self.earlier, self.began = 0, 0.0, time.monotonic()
@@ -250,6 +250,13 @@ class _Run:
 
     def _cast(self) -> torch.autocast:
         return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.recipe.bfloat16)
+
+
+def _placed(net: nn.Module, device: str) -> nn.Module:
+    """The network on a device, laid out for its convolutions; those in three dimensions know another layout only."""
+    if any(parameter.ndim == 5 for parameter in net.parameters()):
+        return net.to(device)
+    return net.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _optimiser(recipe: TrainRecipe, net: nn.Module) -> torch.optim.Optimizer:

@@ -7,11 +7,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
-from ..models.sharp import SharpEstimate
+from ..models.deepsum import REACH, SIDE, MeanOnly, RegNet
+from ..models.sharp import MultiFrame, SharpEstimate, Stack
 from ..ops.looks import interpolate_fine, nearest_fine
+from ..ops.random import Random
 from ..simulate.archive import Archive
 from ..simulate.burst import CLASSES, VALIDATION_SEED, Burst, BurstOptions, BurstStream
 from .calibrate import Errors
@@ -58,6 +61,8 @@ class SharpLesson(NamedTuple):
 
 def learn_bursts(network: nn.Module, burst: Burst, options: SharpLossOptions) -> SharpLesson:
     """The loss of a batch, with gradients. Networks are told the shifts as they would be measured."""
+    if isinstance(network, MultiFrame) and isinstance(network.align, RegNet) and isinstance(network.decode, MeanOnly):
+        return learn_shifts(network, burst)
     estimate = network(burst.frames, burst.usable, burst.measured_px)
     loss = sharp_loss(estimate, burst.truth, burst.known, options)
     scale = burst.truth.shape[-1] // burst.frames.shape[-1]
@@ -65,6 +70,49 @@ def learn_bursts(network: nn.Module, burst: Burst, options: SharpLossOptions) ->
         first = interpolate_fine(burst.frames[:, :1], burst.shifts_px[:, :1], scale)[:, 0]
         error, bicubic = ((x.float() - burst.truth).abs().mean() for x in (estimate.mean, first))
     return SharpLesson(loss, error, bicubic)
+
+
+def learn_shifts(network: MultiFrame, burst: Burst) -> SharpLesson:
+    """RegNet's pre-training: cross-entropy of its filters for whole shifts of the reference's features.
+
+    Eight copies of each, moved by up to 4 fine px along each axis; each burst by its own numbers, whatever the batch.
+    The error is the share of shifts that are not found, and beside it that of guessing.
+    """
+    assert isinstance(network.align, RegNet)
+    with torch.no_grad():
+        stack = Stack(burst.frames[:, :1], burst.usable[:, :1], burst.shifts_px[:, :1])
+        features = network.encode(stack).features
+        assert features is not None
+        moved, tap = shifted_copies(features[:, 0], bits_of(burst.frames))
+    logits = network.align.logits(moved)
+    loss = cross_entropy(logits.flatten(0, 1), tap.flatten())
+    wrong = (logits.argmax(2) != tap).float().mean()
+    return SharpLesson(loss, wrong, loss.new_tensor(1 - 1 / SIDE**2))
+
+
+def bits_of(frames: Float[Tensor, "batch frame band height width"]) -> Random:
+    """Sources of random numbers that depend on nothing but each burst's own pixels."""
+    numbers = frames[:, 0, 0, 0, :2].contiguous().view(torch.int32).sum(1) & 0x7FFFFFFF
+    return Random.of(0, numbers.to(torch.int32), str(frames.device))
+
+
+def shifted_copies(
+    features: Float[Tensor, "batch feature height width"], random: Random, copies: int = 8
+) -> tuple[Float[Tensor, "batch frame feature rows columns"], Int[Tensor, "batch copies"]]:
+    """The middle of features, and of copies moved by whole pixels, copy(p + shift) = features(p), with the filter tap
+    that undoes it: row 4 + y, column 4 + x of the shift (x right, y down)."""
+    low, high = REACH, -REACH
+    bounds = [features[..., low:high, low:high]]
+    shift = torch.stack([random.split(f"copy {k}").whole("tap", SIDE**2) for k in range(copies)], 1)
+    rows, columns = shift // SIDE - REACH, shift % SIDE - REACH
+    height, width = features.shape[-2:]
+    for k in range(copies):
+        parts = [
+            one[:, REACH - y : height - REACH - y, REACH - x : width - REACH - x]
+            for one, y, x in zip(features, rows[:, k].tolist(), columns[:, k].tolist(), strict=True)
+        ]
+        bounds.append(torch.stack(parts))
+    return torch.stack(bounds, 1), shift
 
 
 def mean_of_registered(burst: Burst) -> Float[Tensor, "batch band height width"]:
