@@ -55,7 +55,7 @@ class BurstOptions:
     """Largest shift of a frame along each axis, pixels of the frames."""
     contrast: tuple[float, float] = (0.15, 0.4)
     """Least and largest contrast that the frames' camera leaves at half a cycle per pixel; see `ops.decimate`."""
-    noise: tuple[float, float] = (0.005, 0.1)
+    noise: tuple[float, float] = (0.005, 0.3)
     """Least and largest deviation of the noise at mean brightness, alike in all frames of a burst."""
     shot: float = 0.5
     """Share of the noise's variance that grows with brightness."""
@@ -94,8 +94,8 @@ CLEAR = BurstOptions(
 )
 CLASSES: dict[str, BurstOptions] = {
     "clean": CLEAR,
-    "noisy": replace(CLEAR, noise=(0.08, 0.08)),
-    "clouded, changed": replace(CLEAR, noise=(0.02, 0.02), clouds=0.6, gaps=0.1, change=1.0),
+    "noisy": replace(CLEAR, noise=(0.2, 0.2)),
+    "clouded, changed": replace(CLEAR, noise=(0.05, 0.05), clouds=0.6, gaps=0.1, change=1.0),
 }
 """Bursts that methods are judged on: of validation places, with `VALIDATION_SEED`."""
 VALIDATION_SEED = 20_000_401
