@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -17,7 +17,7 @@ from torch import Tensor
 from .core.grid import Grid
 from .core.tiles import Tile, plan_tiles
 from .errors import OptionError, OutputError
-from .io.aligned import data_bands, write_bands
+from .io.aligned import write_bands
 from .io.atomic import atomic_write_text, check_targets
 from .io.cog import to_tags
 from .io.raster import ReadOptions, checksum
@@ -39,9 +39,9 @@ TILE_PX = 128
 BYTES_PER_PX = 120
 """Of a frame's pixel while it is read, placed and compared with the others."""
 CONVENTION = (
-    "the result lies on the reference's grid, each pixel cut into scale x scale, in the reference's brightness; sigma is "
-    "what the method knows of its own error (by formula: the frames' disagreement, which says nothing of detail that no "
-    "frame holds); frames counts usable ones; shift px is (x right, y down) of a frame against the reference by its "
+    "the result lies on the reference's grid, each pixel cut into scale x scale, in the reference's brightness; sigma "
+    "is what the method knows of its own error (by formula: the frames' disagreement, which says nothing of detail that "
+    "no frame holds); frames counts usable ones; shift px is (x right, y down) of a frame against the reference by its "
     "georeferencing, frame(p + shift) = reference(p)"
 )
 

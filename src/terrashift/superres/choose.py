@@ -104,5 +104,3 @@ def choose_reference(files: Sequence[FrameFile], looks: Sequence[Look], good: Se
     if not dated:
         raise OptionError(f"--reference {wanted}: no frame tells its date, neither in its tags nor in its name")
     return min(dated, key=lambda k: (abs((rank(k)[0] - date).total_seconds()), files[k].name))
-
-

@@ -6,9 +6,10 @@ import difflib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from ..errors import OptionError
-from ..io.weights import available, load_weights
+from ..io.weights import Weights, available, load_weights
 from ..models.catalogue import SHARPEN, make, options_of
 from .average import Average
 from .back_projection import BackProjection
@@ -29,8 +30,8 @@ BASELINES: Mapping[str, Callable[[], Method]] = MappingProxyType(
 )
 """Those that need no training."""
 FALL_BACK = "ibp"
-PREFERRED = ("sharpen", "sharpen-x2", "deepsum", "highresnet", "wdsr3d", "piunet")
-"""Names of the package's weights for this, the default first."""
+PREFERRED = ("unrolled", "piunet", "deepsum", "highresnet", "wdsr3d")
+"""Networks that the package may have weights of, the default first."""
 
 
 def baseline(name: str) -> Method:
@@ -52,7 +53,8 @@ def method_for(options: SuperresOptions, bands: int, device: str = "cpu") -> Met
     """
     name = options.method
     if name == "auto":
-        name = next((one for one in packaged(options.scale, bands)), FALL_BACK)
+        fitting = (one for one, weights in packaged().items() if _fits(weights, options.scale, bands))
+        name = next(fitting, FALL_BACK)
     if name == "ibp":
         return BackProjection(options.iterations, contrast=options.contrast)
     if name in BASELINES:
@@ -76,27 +78,32 @@ def learned(name: str, device: str = "cpu") -> Learned:
         raise OptionError(f"{name} holds a network that measures motion, and sharpens nothing.{known()}")
     network = make(weights.network, options_of(weights.network, weights.options))
     network.load_state_dict(dict(weights.tensors))
-    size = weights.options
-    return Learned(Path(name).stem, network.to(device).eval(), int(size.get("scale", 3)), int(size.get("bands", 1)))
+    return Learned(Path(name).stem, network.to(device).eval(), *_size(weights))
 
 
-def packaged(scale: int, bands: int) -> list[str]:
-    """Names of the package's networks for a scale and a number of bands, the preferred first."""
-    found = []
-    for name in PREFERRED:
-        if name in available():
-            method = learned(name)
-            if method.scale == scale and method.bands in (1, bands):
-                found.append(name)
-    return found
+def packaged() -> dict[str, Weights]:
+    """The package's networks that sharpen, the preferred first."""
+    found = {name: weights for name in available() if (weights := load_weights(name)).network in SHARPEN}
+    return dict(sorted(found.items(), key=lambda item: (PREFERRED.index(item[1].network), item[0])))
 
 
 def unknown(name: str) -> OptionError:
     """What to say of a name that nothing has."""
-    close = difflib.get_close_matches(name, [*BASELINES, *PREFERRED], 1, 0.4)
+    close = difflib.get_close_matches(name, [*BASELINES, *packaged()], 1, 0.4)
     return OptionError(f"there is no method {name!r}." + (f" Did you mean {close[0]}?" if close else "") + known())
 
 
 def known() -> str:
     """All names, in words."""
-    return f" Methods: {', '.join([*BASELINES, *(name for name in PREFERRED if name in available())])}."
+    return f" Methods: {', '.join([*BASELINES, *packaged()])}, or a .safetensors file."
+
+
+def _fits(weights: Weights, scale: int, bands: int) -> bool:
+    size = _size(weights)
+    return size[0] == scale and size[1] in (1, bands)
+
+
+def _size(weights: Weights) -> tuple[int, int]:
+    """Scale and bands that a network is made for."""
+    options: Any = options_of(weights.network, weights.options)
+    return int(options.scale), int(getattr(options, "bands", 1))

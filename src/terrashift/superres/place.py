@@ -145,5 +145,3 @@ def _model(samples: Samples, shape: tuple[int, int]) -> Polynomial:
     bent = fit_polynomial(samples, 1, shape, AGREE_PX).model
     left = [trimmed_rms(samples.shift - model.shift(samples.places)) for model in (still, bent)]
     return bent if left[1] < BETTER * left[0] else still
-
-

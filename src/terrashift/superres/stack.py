@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,15 +11,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..core.grid import Grid
-from ..errors import InputError, OptionError
-from ..register.fit import Samples, fit_polynomial, frame_of, trimmed_rms
-from ..register.mapping import Mapping, Polynomial
-from .align import Match, match
-from .brightness import Light, light_over, overlaid
-from .files import FrameFile, middle_offset, share_on, start_of
+from ..register.mapping import Mapping
+from .brightness import Light
+from .choose import Left, choose_reference, look_at, unfit
+from .files import FrameFile, start_of
 from .frames import Frames
 from .options import SuperresOptions
 from .outliers import noise_of
+from .place import Placed, place, windows_of
 
 SAME_PHASE_PX = 0.1
 """Shifts that differ less, modulo a pixel, show the ground through the same pixels again."""
