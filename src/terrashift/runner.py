@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -165,6 +165,7 @@ def run_regularise(
     run_job(job, tiles, 1 if job.device == "cuda" else workers, progress)
 
 
+@runtime_checkable  # the tests check every annotation
 class TileJob(Protocol):
     """What is done for one tile, and where it is kept."""
 

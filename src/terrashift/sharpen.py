@@ -40,7 +40,7 @@ BYTES_PER_PX = 120
 """Of a frame's pixel while it is read, placed and compared with the others."""
 CONVENTION = (
     "the result lies on the reference's grid, each pixel cut into scale x scale, in the reference's brightness; sigma "
-    "is what the method knows of its own error (by formula: the frames' disagreement, which says nothing of detail that "
+    "is the standard error (by formula: the frames' disagreement, and a share of the contrast around for detail that "
     "no frame holds); frames counts usable ones; shift px is (x right, y down) of a frame against the reference by its "
     "georeferencing, frame(p + shift) = reference(p)"
 )

@@ -13,6 +13,7 @@ import torch
 
 from .base import Sharp
 from .frames import Frames
+from .unresolved import with_unresolved
 from .upsample import BYTES_PER_SAMPLE, upsample
 
 OF_MEDIAN = math.sqrt(math.pi / 2)
@@ -25,6 +26,8 @@ class Average:
     """Every fine pixel is the mean or the median of the frames that are usable there."""
 
     kind: Literal["mean", "median"] = "mean"
+    unresolved: float = 0.6
+    """See `unresolved.with_unresolved`."""
     halo: int = 5
     papers: tuple[str, ...] = ("martens2019",)
 
@@ -34,7 +37,13 @@ class Average:
         return f"bicubic-{self.kind}"
 
     def __call__(self, frames: Frames, scale: float | int) -> Sharp:
-        """See `Method`; sigma is the frames' deviation (for the median a robust one) over the root of their number."""
+        """See `Method`."""
+        middle, noise = self.combine(frames, scale)
+        return Sharp(middle, with_unresolved(noise, middle, scale, self.unresolved))
+
+    def combine(self, frames: Frames, scale: float | int) -> Sharp:
+        """The same with the noise alone as sigma: the frames' deviation, for the median a robust one, over the root of
+        their number."""
         stack = torch.stack(
             [
                 torch.where(usable, values, torch.nan)

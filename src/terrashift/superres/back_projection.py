@@ -20,6 +20,7 @@ from .average import Average
 from .base import Sharp
 from .camera import Camera
 from .frames import Frames, extended
+from .unresolved import with_unresolved
 
 SEEN_LEAST = 1e-3
 """Of the mean weight of one frame: fine pixels that are seen less are left as they are."""
@@ -46,6 +47,8 @@ class BackProjection:
     """Below 2."""
     contrast: float = 0.25
     """That the camera leaves at half a cycle per pixel of the frames (its MTF at Nyquist): 0.1 soft, 0.4 very sharp."""
+    unresolved: float = 0.4
+    """See `unresolved.with_unresolved`."""
     name: str = "ibp"
     halo: int = 14
     papers: tuple[str, ...] = ("irani1991",)
@@ -54,8 +57,8 @@ class BackProjection:
         """See `Method`; the scale is whole."""
         start, seen = self._start(frames, scale)
         *_, last = self.iterate(frames, int(scale), start)
-        sigma = self._sigma(frames, int(scale), last.fine)
-        return Sharp(torch.where(seen, last.fine, torch.nan), torch.where(seen, sigma, torch.nan))
+        mean = torch.where(seen, last.fine, torch.nan)
+        return Sharp(mean, with_unresolved(self._noise(frames, int(scale), last.fine), mean, scale, self.unresolved))
 
     def iterate(
         self, frames: Frames, scale: int, start: Float[Tensor, "band fine_height fine_width"]
@@ -82,12 +85,12 @@ class BackProjection:
         """The mean of the upsampled frames, gaps filled with a number, and where it has none."""
         if scale != int(scale):
             raise OptionError(f"--method {self.name} takes whole scales, not {scale:g}: take another method")
-        mean = MEAN(frames, scale).mean
+        mean = MEAN.combine(frames, scale).mean
         seen = mean.isfinite()
         return extended(mean[None], REACH_PX * int(scale))[0], seen
 
-    def _sigma(self, frames: Frames, scale: int, fine: Tensor) -> Tensor:
-        """From what the frames that show a place disagree there: a standard error, as far as frames can tell."""
+    def _noise(self, frames: Frames, scale: int, fine: Tensor) -> Tensor:
+        """Standard error from what the frames that show a place disagree there."""
         camera = Camera.of(frames, scale, self.contrast)
         usable = usable_inside(frames).to(fine)[:, None]
         total, weight = torch.zeros_like(fine), torch.zeros_like(fine)

@@ -8,12 +8,16 @@ import torch
 
 from .base import Sharp
 from .frames import Frames
+from .unresolved import with_unresolved
 from .upsample import BYTES_PER_SAMPLE, upsample
 
 
 @dataclass(frozen=True, slots=True)
 class Bicubic:
-    """What the others must beat. Its sigma is unknown: one frame cannot disagree with itself."""
+    """What the others must beat. Its sigma knows nothing of noise: one frame cannot disagree with itself."""
+
+    unresolved: float = 0.6
+    """See `unresolved.with_unresolved`."""
 
     name: str = "bicubic"
     halo: int = 4
@@ -23,7 +27,7 @@ class Bicubic:
         """See `Method`."""
         values, usable = upsample(frames, frames.home, scale)
         mean = torch.where(usable, values, torch.nan)
-        return Sharp(mean, torch.full_like(mean, torch.nan))
+        return Sharp(mean, with_unresolved(None, mean, scale, self.unresolved))
 
     def memory(self, frames: int, bands: int, pixels: int, scale: int) -> int:
         """See `Method`."""

@@ -21,6 +21,7 @@ from ..errors import OptionError
 from .average import OF_MEDIAN, Average
 from .base import Sharp
 from .frames import Frames
+from .unresolved import with_unresolved
 
 BEYOND = 8.0
 """Samples so many deviations off the median count as nothing. Detail that the upsampled frames blur is off it too, by
@@ -38,7 +39,9 @@ class ShiftAndAdd:
     """Deviation of the Gaussian weight, px of the frames. Less keeps more detail and more noise, and few frames then
     leave their own pixels showing."""
     robust: bool = True
-    """Weigh samples by how they agree with a first result."""
+    """Weigh samples by how they agree with the frames' median."""
+    unresolved: float = 0.6
+    """See `unresolved.with_unresolved`."""
     name: str = "shift-and-add"
     halo: int = 6
     papers: tuple[str, ...] = ("elad2001", "farsiu2004")
@@ -47,10 +50,11 @@ class ShiftAndAdd:
         """See `Method`."""
         if not scale > 1:
             raise OptionError(f"a scale of {scale:g} makes nothing sharper: take one above 1, such as 2 or 3")
-        middle = MEDIAN(frames, scale) if self.robust and frames.count > 2 else None
+        middle = MEDIAN.combine(frames, scale) if self.robust and frames.count > 2 else None
         found = self._pass(frames, scale, middle)
         error = (found.variance / (found.number - 1).clamp_min(1)).sqrt()
-        return Sharp(found.mean, torch.where((found.number > 1.5) & found.mean.isfinite(), error, torch.nan))
+        noise = torch.where(found.number > 1.5, error, torch.nan)
+        return Sharp(found.mean, with_unresolved(noise, found.mean, scale, self.unresolved))
 
     def _pass(self, frames: Frames, scale: float | int, middle: Sharp | None) -> _Sums:
         """Weigh the samples around every fine pixel, by distance and by how they agree with the frames' median."""

@@ -74,7 +74,7 @@ def _in_words(facts: dict[str, Any]) -> str:
     return "\n".join([*lines, *(f"{left['name']:32} left out: {left['reason']}" for left in facts["left out"])])
 
 
-SCORE = """Judge super-resolution methods on scenes with a sharp truth: `terrashift score probav --methods bicubic-mean ibp`.
+SCORE = """Judge super-resolution methods on scenes with a sharp truth: `terrashift score probav --methods ibp`.
 
 DATA is the folder of the PROBA-V challenge (imgset folders and norm.csv), or imagery to make bursts of: a folder with
 GeoTIFFs, or an archive of `terrashift pack`. cPSNR, cSSIM and the challenge's score forgive shifts of up to 3 px and
