@@ -26,7 +26,7 @@ class Average:
     """Every fine pixel is the mean or the median of the frames that are usable there."""
 
     kind: Literal["mean", "median"] = "mean"
-    unresolved: float = 0.6
+    unresolved: float = 1.85
     """See `unresolved.with_unresolved`."""
     halo: int = 5
     papers: tuple[str, ...] = ("martens2019",)

@@ -47,7 +47,7 @@ class BackProjection:
     """Below 2."""
     contrast: float = 0.25
     """That the camera leaves at half a cycle per pixel of the frames (its MTF at Nyquist): 0.1 soft, 0.4 very sharp."""
-    unresolved: float = 0.4
+    unresolved: float = 0.83
     """See `unresolved.with_unresolved`."""
     name: str = "ibp"
     halo: int = 14

@@ -16,7 +16,7 @@ from .upsample import BYTES_PER_SAMPLE, upsample
 class Bicubic:
     """What the others must beat. Its sigma knows nothing of noise: one frame cannot disagree with itself."""
 
-    unresolved: float = 0.6
+    unresolved: float = 1.85
     """See `unresolved.with_unresolved`."""
 
     name: str = "bicubic"

@@ -40,7 +40,7 @@ class ShiftAndAdd:
     leave their own pixels showing."""
     robust: bool = True
     """Weigh samples by how they agree with the frames' median."""
-    unresolved: float = 0.6
+    unresolved: float = 1.75
     """See `unresolved.with_unresolved`."""
     name: str = "shift-and-add"
     halo: int = 6
