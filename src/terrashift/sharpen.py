@@ -32,11 +32,12 @@ from .superres.methods import method_for
 from .superres.options import SuperresOptions
 from .superres.outliers import OUTLIER_HALO, without_outliers
 from .superres.stack import Stack, build_stack
+from .superres.trust import TRUST_HALO, agreeing
 from .superres.upsample import count_frames
 
 SUFFIXES = (".tif", ".tiff")
-TILE_PX = 128
-BYTES_PER_PX = 120
+TILE_PX = 256
+BYTES_PER_PX = 200
 """Of a frame's pixel while it is read, placed and compared with the others."""
 CONVENTION = (
     "the result lies on the reference's grid, each pixel cut into scale x scale, in the reference's brightness; sigma "
@@ -105,7 +106,7 @@ class Sharpener:
     @property
     def halo(self) -> int:
         """Pixels of the frames around a part that its result comes from."""
-        return max(self.method.halo, ANCHOR_HALO) + OUTLIER_HALO
+        return max(self.method.halo, ANCHOR_HALO) + OUTLIER_HALO + TRUST_HALO
 
     @property
     def bands(self) -> int:
@@ -121,6 +122,8 @@ class Sharpener:
         frames = self.stack.window(rows.start - halo, columns.start - halo, height + 2 * halo, width + 2 * halo)
         if not self.options.keep_outliers:
             frames = without_outliers(frames, self.stack.noise)
+        if not self.options.trust_all:
+            frames = agreeing(frames, self.stack.quiet)
         frames = frames.to(self.device)
         mean, sigma = self.method(frames, scale)
         mean = anchored(mean, frames.pixels[frames.home], scale, self.options.anchor)

@@ -20,9 +20,10 @@ from ..simulate.archive import Archive
 from ..simulate.burst import CLASSES, VALIDATION_SEED, BurstStream
 from ..superres.align import align, clearest
 from ..superres.base import Method
-from ..superres.brightness import Anchor, anchored, light_of, lit
+from ..superres.brightness import Anchor, anchored, light_of, lit, overlaid
 from ..superres.frames import Frames
 from ..superres.outliers import without_outliers
+from ..superres.trust import agreeing, disagreement
 from ..superres.upsample import upsample
 
 COMPARED = "bicubic-mean"
@@ -91,6 +92,7 @@ class Setting:
     """The clearest, and the reference among them."""
     anchor: Anchor = "low"
     keep_outliers: bool = False
+    trust_all: bool = False
     scenes: int | None = None
     """So many of each group; all unless given."""
 
@@ -139,7 +141,14 @@ def prepare(case: Case, setting: Setting) -> Frames:
     home = aligned.frames.home
     lights = [light_of(pixels[home], frame, (x, y)) for frame, (x, y) in zip(pixels, shifts, strict=True)]
     frames = lit(aligned.frames, lights)
-    return frames if setting.keep_outliers else without_outliers(frames)
+    if not setting.keep_outliers:
+        frames = without_outliers(frames)
+    if setting.trust_all or frames.count < 2:
+        return frames
+    still = frames.pixels[frames.home]
+    others = [k for k in range(frames.count) if k != frames.home]
+    pairs = [overlaid(still, frames.pixels[k], (shifts[k][0], shifts[k][1])) for k in others]
+    return agreeing(frames, torch.stack([disagreement(*pair) for pair in pairs]).amin(0))
 
 
 def judge_case(case: Case, frames: Frames, method: Method, setting: Setting) -> Score:
@@ -183,12 +192,12 @@ def _row(
     scores: dict[tuple[str, str], list[Score]],
     norms: list[float | None],
 ) -> Row:
-    means = [_mean([value[k] for value in values]) for k in range(len(Score._fields))]
+    mean = Score(*[_mean([value[k] for value in values]) for k in range(len(Score._fields))])
     other = scores.get((group, COMPARED))
-    gain = means[0] - _mean([value.cpsnr for value in other]) if other else math.nan
+    gain = mean.cpsnr - _mean([value.cpsnr for value in other]) if other else math.nan
     known = [(value.cpsnr, norm) for value, norm in zip(values, norms, strict=True) if norm is not None]
     total = kelvins_score(*np.array(known).T) if known else math.nan
-    return Row(group, name, len(values), means[0], gain, *means[1:], total)
+    return Row(group, name, len(values), mean.cpsnr, gain, mean.cssim, mean.psnr, mean.ssim, mean.within, total)
 
 
 def _mean(values: Sequence[float]) -> float:

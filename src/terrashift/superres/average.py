@@ -44,17 +44,16 @@ class Average:
     def combine(self, frames: Frames, scale: float | int) -> Sharp:
         """The same with the noise alone as sigma: the frames' deviation, for the median a robust one, over the root of
         their number."""
-        stack = torch.stack(
-            [
-                torch.where(usable, values, torch.nan)
-                for values, usable in (upsample(frames, number, scale) for number in range(frames.count))
-            ]
-        )
+        parts = [upsample(frames, number, scale) for number in range(frames.count)]
+        stack = torch.stack([torch.where(part.usable, part.values, torch.nan) for part in parts])
         count = stack.isfinite().sum(0)
-        middle = stack.nanmean(0) if self.kind == "mean" else _median(stack)
         if self.kind == "mean":
+            weight = torch.stack([part.weight for part in parts])[:, None]
+            middle = (weight * stack).nansum(0) / weight.sum(0).clamp_min(1e-12)
+            middle = torch.where(count > 0, middle, torch.nan)
             deviation = ((stack - middle).square().nansum(0) / (count - 1).clamp_min(1)).sqrt()
         else:
+            middle = _median(stack)
             deviation = OF_MEDIAN * OF_MAD * _median((stack - middle).abs())
         error = deviation / count.clamp_min(1).sqrt()
         return Sharp(middle, torch.where(count > 1, error, torch.nan))

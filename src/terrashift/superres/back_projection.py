@@ -34,7 +34,7 @@ class Iterate(NamedTuple):
 
     fine: Float[Tensor, "band fine_height fine_width"]
     residual: float
-    """Root mean square of frames less what this image implies, over usable pixels."""
+    """Root mean square of frames less what this image implies, over usable pixels by their weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +65,18 @@ class BackProjection:
     ) -> Iterator[Iterate]:
         """The start, then the image after each iteration."""
         camera = Camera.of(frames, scale, self.contrast)
-        usable = usable_inside(frames).to(start)[:, None]
+        usable = weight_inside(frames)[:, None]
         values = frames.filled
-        weight = sum(camera.back(usable[k], k) for k in range(frames.count))
+        weight = torch.stack([camera.back(usable[k], k) for k in range(frames.count)]).sum(0)
         known = weight > SEEN_LEAST / scale**2
         share = torch.where(known, self.step / weight.clamp_min(SEEN_LEAST / scale**2), 0.0)
         fine = start
         for number in range(self.iterations + 1):
             update, square = torch.zeros_like(fine), 0.0
             for k in range(frames.count):
-                residual = usable[k] * (values[k] - camera.see(fine, k))
-                square += float(residual.double().square().sum())
+                seen = camera.see(fine, k)
+                residual = usable[k] * (values[k] - seen)
+                square += float((usable[k] * (values[k] - seen).square()).double().sum())
                 update = update + camera.back(residual, k)
             yield Iterate(fine, (square / max(1.0, float(usable.sum()) * len(fine))) ** 0.5)
             if number < self.iterations:
@@ -92,11 +93,11 @@ class BackProjection:
     def _noise(self, frames: Frames, scale: int, fine: Tensor) -> Tensor:
         """Standard error from what the frames that show a place disagree there."""
         camera = Camera.of(frames, scale, self.contrast)
-        usable = usable_inside(frames).to(fine)[:, None]
+        usable = weight_inside(frames)[:, None]
         total, weight = torch.zeros_like(fine), torch.zeros_like(fine)
         for k in range(frames.count):
-            residual = usable[k] * (frames.filled[k] - camera.see(fine, k))
-            total, weight = total + camera.back(residual.square(), k), weight + camera.back(usable[k], k)
+            residual = frames.filled[k] - camera.see(fine, k)
+            total, weight = total + camera.back(usable[k] * residual.square(), k), weight + camera.back(usable[k], k)
         number = weight * scale**2
         variance = (total / weight.clamp_min(SEEN_LEAST / scale**2)).clamp_min(0)
         # n frames leave n - 1 of n parts of the variance in their residuals
@@ -108,10 +109,11 @@ class BackProjection:
         return pixels * (40 * frames * bands + (60 + 90 * bands) * scale**2) + MEAN.memory(frames, bands, pixels, scale)
 
 
-def usable_inside(frames: Frames) -> Tensor:
-    """Usable pixels whose ground lies on the reference's pixels, so that the fine image says what they show."""
+def weight_inside(frames: Frames) -> Float[Tensor, "frame height width"]:
+    """Weights of usable pixels whose ground lies on the reference, so that the fine image says what they show."""
     height, width = frames.shape
     device = frames.pixels.device
     x = torch.arange(width, device=device) - frames.flow[:, 0]
     y = torch.arange(height, device=device)[:, None] - frames.flow[:, 1]
-    return frames.usable & (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+    inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+    return frames.weight * inside

@@ -36,6 +36,8 @@ class Frames:
     """Mean of each band over the whole image, for networks; of these pixels unless given."""
     contrast: Float[Tensor, " band"] | None = None
     """Standard deviation of each band over the whole image."""
+    trust: Float[Tensor, "frame height width"] | None = None
+    """How much a pixel counts, 0 to 1, beside being usable; 1 unless given. See `trust`."""
 
     def __post_init__(self) -> None:
         """Refuse what fits together in no way.
@@ -102,9 +104,21 @@ class Frames:
         """The same frames with other values."""
         return replace(self, pixels=pixels)
 
+    def with_trust(
+        self, pixels: Float[Tensor, "frame band height width"], trust: Float[Tensor, "frame height width"]
+    ) -> Frames:
+        """The same frames with other values, and how much they count."""
+        return replace(self, pixels=pixels, trust=trust)
+
+    @cached_property
+    def weight(self) -> Float[Tensor, "frame height width"]:
+        """Trust of usable pixels, 0 elsewhere."""
+        usable = self.usable.to(self.pixels.dtype)
+        return usable if self.trust is None else usable * self.trust
+
     def to(self, device: str) -> Frames:
         """On another device."""
-        moved = [None if part is None else part.to(device) for part in (self.level, self.contrast)]
+        moved = [None if part is None else part.to(device) for part in (self.level, self.contrast, self.trust)]
         return Frames(self.pixels.to(device), self.flow.to(device), self.home, *moved)
 
     def fine_flow(self, number: int, shape: tuple[int, int]) -> Float[Tensor, "2 fine_height fine_width"]:

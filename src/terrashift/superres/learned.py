@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import OptionError
+from ..models.sharp import SharpEstimate
 from .base import Sharp
 from .frames import Frames
 from .upsample import count_frames
@@ -20,14 +19,7 @@ OF_LAPLACE = math.sqrt(2)
 """Standard deviation of a Laplace distribution over its scale."""
 
 
-class Told(NamedTuple):
-    """What a network gives: `models.sharp.SharpEstimate` is one."""
-
-    mean: Float[Tensor, "batch band fine_height fine_width"]
-    log_scale: Float[Tensor, "batch band fine_height fine_width"] | None
-
-
-Network = Callable[[Tensor, Tensor, Tensor], Told]
+Network = Callable[[Tensor, Tensor, Tensor], SharpEstimate]
 """Called with frames (batch frame band height width), standardised and the reference first; usable (batch frame 1
 height width), 1 = usable; shifts (batch frame 2), (x right, y down) px with frame(p + shift) = reference(p)."""
 
@@ -72,7 +64,7 @@ class Learned:
             torch.where(seen, mean, torch.nan), torch.where(seen, self._sigma(told, contrast, mean), torch.nan)
         )
 
-    def _sigma(self, told: Told, contrast: Tensor, mean: Tensor) -> Tensor:
+    def _sigma(self, told: SharpEstimate, contrast: Tensor, mean: Tensor) -> Tensor:
         if told.log_scale is None:
             return torch.full_like(mean, torch.nan)
         scale = told.log_scale.float().exp()

@@ -30,6 +30,10 @@ class SuperresOptions(BaseModel, frozen=True, extra="forbid"):
         default=False,
         description="Use pixels that contradict the median of all frames too (clouds without a mask, change).",
     )
+    trust_all: bool = Field(
+        default=False,
+        description="Let every frame count alike, also where it shows other ground than the reference.",
+    )
     anchor: Anchor = Field(
         default="low",
         description="How the result keeps the reference's brightness: low: low frequencies are the reference's; exact: "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..register.fit import Samples, fit_polynomial, frame_of, trimmed_rms
@@ -16,6 +17,7 @@ from .align import Match, match
 from .brightness import Light, light_over, overlaid
 from .choose import Left, Look
 from .files import FrameFile, middle_offset, share_on
+from .trust import disagreement
 
 WINDOW_PX = 192
 """Side of the windows that shifts are measured in."""
@@ -48,6 +50,8 @@ class Placed:
     error_px: float
     correlation: float
     affine: bool
+    apart: Tensor | None = None
+    """See `trust.disagreement`; of each band, None for the reference itself."""
 
 
 def windows_of(reference: FrameFile) -> list[tuple[int, int, int, int]]:
@@ -99,16 +103,20 @@ def place(
     mapping = start.after(model)
     (x, y), at = model.shift(middle)[:, 0], (mapping(middle) - middle)[:, 0]
     weight = np.array([1 / (one.found.error_px**2 + 1e-4) for one in kept])
+    light = light_over([one.pair for one in kept])
+    gain, offset = (part[:, None, None] for part in light)
+    apart = torch.stack([disagreement(one.pair[0], gain * one.pair[1] + offset) for one in kept])
     return Placed(
         file,
         look,
         mapping,
-        light_over([one.pair for one in kept]),
+        light,
         (float(x), float(y)),
         (float(at[0] % 1), float(at[1] % 1)),
         float(1 / math.sqrt(weight.sum())),
         float(np.median([one.found.correlation for one in kept])),
         model.order > 0,
+        apart.median(0).values,
     )
 
 

@@ -88,14 +88,14 @@ class ShiftAndAdd:
             flow = frames.fine_flow(number, (rows, columns))
             at_x, at_y = x + flow[0], y[:, None] + flow[1]
             near_x, near_y = (at_x + 0.5).floor(), (at_y + 0.5).floor()
-            usable = pad(frames.usable[number].to(kind), (margin,) * 4)
+            weight = pad(frames.weight[number], (margin,) * 4)
             values = pad(frames.filled[number], (margin,) * 4)
             for j in range(-REACH_PX, REACH_PX + 1):
                 for i in range(-REACH_PX, REACH_PX + 1):
                     column = (near_x + i + margin).clamp(0, width + 2 * margin - 1).long()
                     row = (near_y + j + margin).clamp(0, height + 2 * margin - 1).long()
                     away = (near_x + i - at_x).square() + (near_y + j - at_y).square()
-                    near = torch.exp(-0.5 * away / self.spread_px**2) * usable[row, column]
+                    near = torch.exp(-0.5 * away / self.spread_px**2) * weight[row, column]
                     yield values[:, row, column], near[None]
 
     def memory(self, frames: int, bands: int, pixels: int, scale: int) -> int:

@@ -47,6 +47,12 @@ class Stack:
         """Of the reference."""
         return self.reference.file.grid
 
+    @property
+    def quiet(self) -> Float[Tensor, " band"]:
+        """Disagreement of the frame that differs least from the reference; see `trust.agreeing`."""
+        each = [placed.apart for placed in self.frames if placed.apart is not None]
+        return torch.stack(each).amin(0) if each else torch.zeros(len(self.reference.file.bands))
+
     def window(self, row: int, column: int, height: int, width: int) -> Frames:
         """The frames' own pixels around a window of the reference, and their flows on it.
 

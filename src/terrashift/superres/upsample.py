@@ -27,6 +27,8 @@ class Upsampled(NamedTuple):
     """A number everywhere."""
     usable: Bool[Tensor, "fine_height fine_width"]
     """Where the frame's pixel that holds the place is usable."""
+    weight: Float[Tensor, "fine_height fine_width"]
+    """How much that pixel counts; 0 where it is not usable."""
 
 
 def upsample(frames: Frames, number: int, scale: float | int, kernel: Kernel = "bicubic") -> Upsampled:
@@ -44,30 +46,35 @@ def upsample(frames: Frames, number: int, scale: float | int, kernel: Kernel = "
         OptionError: a scale of 1 or less.
     """
     at = places(frames, number, scale)
-    held = held_at(frames, number, at)
+    held = held_at(frames, number, at) > 0
+    weight = held_at(frames, number, at, frames.weight)
     gaps = torch.where(frames.usable[number], frames.pixels[number], torch.nan)
     rim = pad(gaps, (FILL_PX,) * 4, value=torch.nan)
     values = sample_at(extended(rim[None])[0].float().cpu(), at + FILL_PX, kernel)
-    return Upsampled(values.nan_to_num(0.0).to(frames.pixels), held & values.isfinite().all(0).to(held.device))
+    return Upsampled(values.nan_to_num(0.0).to(frames.pixels), held & values.isfinite().all(0).to(held.device), weight)
 
 
 def held_at(
-    frames: Frames, number: int, at: Float[np.ndarray, "2 fine_height fine_width"]
-) -> Bool[Tensor, "fine_height fine_width"]:
-    """Where the pixel of a frame that holds a place (x, y px) is usable."""
+    frames: Frames,
+    number: int,
+    at: Float[np.ndarray, "2 fine_height fine_width"],
+    of: Float[Tensor, "frame height width"] | None = None,
+) -> Float[Tensor, "fine_height fine_width"]:
+    """Of the pixel of a frame that holds a place (x, y px): 1 where it is usable, or what `of` says; 0 outside."""
+    of = frames.usable.to(frames.pixels.dtype) if of is None else of
     column, row = np.floor(at + 0.5)
     height, width = frames.shape
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     rows, columns = (
         torch.from_numpy(np.clip(part, 0, n - 1).astype(np.int64)) for part, n in ((row, height), (column, width))
     )
-    return (frames.usable[number].cpu()[rows, columns] & torch.from_numpy(inside)).to(frames.pixels.device)
+    return (of[number].cpu()[rows, columns] * torch.from_numpy(inside)).to(frames.pixels.device)
 
 
 def count_frames(frames: Frames, scale: float | int) -> Float[Tensor, "fine_height fine_width"]:
     """How many frames have a usable pixel at each fine pixel."""
     held = [held_at(frames, number, places(frames, number, scale)) for number in range(frames.count)]
-    return torch.stack(held).sum(0).float()
+    return torch.stack(held).sum(0)
 
 
 def places(frames: Frames, number: int, scale: float | int) -> Float[np.ndarray, "2 fine_height fine_width"]:

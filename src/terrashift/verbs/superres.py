@@ -54,7 +54,7 @@ def _arguments() -> list[Argument]:
         argument("crs", str | None, None, "CRS for files that have none, e.g. EPSG:32631."),
         argument("max_memory", str, "3GiB", "Memory that the whole process may take, such as 800MB or 3GiB."),
         argument("threads", int | None, None, "Tiles computed at a time; one per processor core unless given."),
-        argument("tile_px", int | None, None, "Side of the tiles that are stored and resumed, px of the frames; 128."),
+        argument("tile_px", int | None, None, "Side of the tiles that are stored and resumed, px of the frames; 256."),
         argument("device", Literal["auto", "cpu", "cuda"], "auto", "Where to compute; auto takes a GPU if any."),
         switch("resume", "Go on with a run that was cut short."),
         switch("overwrite", "Replace results of the same name, or start an unfinished run again."),
@@ -93,7 +93,7 @@ def score(words: Sequence[str]) -> int:
     found = parse(words, "score", SCORE, _score_arguments())
     if found.output is not None:
         check_target(found.output, found.overwrite)
-    setting = Setting(found.max_frames, found.anchor, found.keep_outliers, found.scenes)
+    setting = Setting(found.max_frames, found.anchor, found.keep_outliers, found.trust_all, found.scenes)
     cases, scale = _cases(found, setting)
     names = found.methods or (*BASELINES, *packaged())
     methods = [method_for(SuperresOptions(scale=scale, method=name), 1) for name in names]
@@ -127,5 +127,6 @@ def _score_arguments() -> list[Argument]:
         argument("size_px", int, 64, "Of bursts: side of the frames.", aliases=["--size"]),
         argument("anchor", Literal["low", "exact", "none"], "low", "See `terrashift superres --help`."),
         switch("keep_outliers", "Use pixels that contradict the median of all frames too."),
+        switch("trust_all", "Let every frame count alike, also where it shows other ground than the reference."),
         switch("overwrite", "Replace the JSON of the same name."),
     ]

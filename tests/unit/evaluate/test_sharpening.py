@@ -24,6 +24,7 @@ from terrashift.evaluate.sharpening import (
     table,
 )
 from terrashift.simulate.archive import Archive
+from terrashift.superres.base import Sharp
 from terrashift.superres.methods import baseline
 
 
@@ -65,7 +66,10 @@ def test_a_perfect_method_has_no_error_and_a_shifted_one_none_by_the_corrected_s
 
         def __call__(self, frames, scale):
             truth = torch.from_numpy(np.roll(case.truth, self.move, 1) + 50.0 * bool(self.move))[None].float()
-            return truth, torch.full_like(truth, 1.0)
+            return Sharp(truth, torch.full_like(truth, 1.0))
+
+        def memory(self, frames, bands, pixels, scale):
+            return 0
 
     frames = prepare(case, Setting())
     none = Setting(anchor="none")

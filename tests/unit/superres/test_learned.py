@@ -10,8 +10,9 @@ from planted_bursts import burst
 
 from terrashift.errors import OptionError
 from terrashift.models.catalogue import make, options_of
+from terrashift.models.sharp import SharpEstimate
 from terrashift.superres.frames import Frames
-from terrashift.superres.learned import Learned, Told
+from terrashift.superres.learned import Learned
 from terrashift.superres.methods import baseline, method_for
 from terrashift.superres.options import SuperresOptions
 from terrashift.superres.unresolved import deviation_around, with_unresolved
@@ -23,7 +24,7 @@ class Echo:
     def __call__(self, frames, usable, shifts):
         self.given = frames, usable, shifts
         fine = frames[:, 0].repeat_interleave(2, 2).repeat_interleave(2, 3)
-        return Told(fine, torch.zeros_like(fine))
+        return SharpEstimate(fine, torch.zeros_like(fine))
 
 
 def frames_of(bands: int = 2, home: int = 2) -> Frames:
@@ -48,7 +49,7 @@ def test_a_network_gets_standardised_frames_with_the_reference_first(bands):
     assert float(given[:, 0].std()) == pytest.approx(1, abs=0.01)
     torch.testing.assert_close(found.mean[:, ::2, ::2], frames.pixels[2], rtol=1e-4, atol=1e-3)
     deviation = frames.pixels[2].flatten(1).std(1, correction=0)
-    torch.testing.assert_close(found.sigma[:, 0, 0], math.sqrt(2) * deviation, rtol=1e-3, atol=0)
+    torch.testing.assert_close(found.sigma[:, 0, 0], math.sqrt(2) * deviation, rtol=5e-3, atol=0)
 
 
 def test_parts_are_standardised_like_the_whole():
@@ -91,10 +92,11 @@ def test_the_deviation_around_is_of_a_pixel_and_its_neighbours():
     step[:, :, 15:] = 9
     found = deviation_around(step, 2)
     assert found[0, 10, 14] == pytest.approx(2, abs=0.05)
-    assert found[0, 10, 11] == found[0, 10, 19] == 0
+    assert found[0, 10, [11, 18]].max() < 0.01
+    assert found[0, 10, 17] > 1
     sigma = with_unresolved(torch.full_like(step, 3.0), step, 2, 2.0)
     assert float(sigma[0, 10, 14]) == pytest.approx(5, abs=0.05)
-    assert float(sigma[0, 0, 0]) == 3
+    assert float(sigma[0, 0, 0]) == pytest.approx(3, abs=0.01)
 
 
 @pytest.mark.parametrize("name", ["bicubic", "bicubic-mean", "shift-and-add", "ibp"])
