@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,9 @@ from .register.files import bounded_cache
 from .runner import Progress, RunOptions, run_job, workers_for
 from .superres.base import Method
 from .superres.brightness import ANCHOR_HALO, anchored
+from .superres.check import SIDE_PX, HeldOut, held_out
 from .superres.files import FrameFile, MaskOptions, fine_grid, open_frames
+from .superres.frames import Frames
 from .superres.methods import method_for
 from .superres.options import SuperresOptions
 from .superres.outliers import OUTLIER_HALO, without_outliers
@@ -119,18 +122,30 @@ class Sharpener:
         rows, columns = core
         halo, scale = self.halo, self.options.scale
         height, width = rows.stop - rows.start, columns.stop - columns.start
-        frames = self.stack.window(rows.start - halo, columns.start - halo, height + 2 * halo, width + 2 * halo)
-        if not self.options.keep_outliers:
-            frames = without_outliers(frames, self.stack.noise)
-        if not self.options.trust_all:
-            frames = agreeing(frames, self.stack.quiet)
-        frames = frames.to(self.device)
+        frames = self.prepared(rows.start - halo, columns.start - halo, height + 2 * halo, width + 2 * halo)
         mean, sigma = self.method(frames, scale)
         mean = anchored(mean, frames.pixels[frames.home], scale, self.options.anchor)
         count = count_frames(frames, scale)
         mean, sigma = (torch.where(count > 0, part, torch.nan) for part in (mean, sigma))
         inner = slice(halo * scale, (halo + height) * scale), slice(halo * scale, (halo + width) * scale)
         return torch.cat([mean, sigma, count[None]])[:, inner[0], inner[1]].cpu()
+
+    def prepared(self, row: int, column: int, height: int, width: int) -> Frames:
+        """The frames of a window as the method takes them; right where `OUTLIER_HALO` + `TRUST_HALO` px lie around."""
+        frames = self.stack.window(row, column, height, width)
+        if not self.options.keep_outliers:
+            frames = without_outliers(frames, self.stack.noise)
+        if not self.options.trust_all:
+            frames = agreeing(frames, self.stack.quiet)
+        return frames.to(self.device)
+
+    @torch.inference_mode()
+    def check(self) -> HeldOut:
+        """Whether frames predict each other better than the reference does, in the middle of the image."""
+        height, width = self.stack.grid.shape
+        side = SIDE_PX + 2 * self.method.halo
+        row, column = (height - side) // 2, (width - side) // 2
+        return held_out(self.prepared(row, column, side, side), self.method, self.options.scale, self.options.contrast)
 
     def memory(self, side: int) -> int:
         """Bytes that a part of `side` x `side` px takes at its peak."""
@@ -188,12 +203,14 @@ def sharpen(
         files = open_frames(request.frames, request.read, request.bands, request.masks)
         method = method_for(options, len(files[0].bands), request.run.torch_device)
         stack = build_stack(files, options, watch.say)
-        for warning in stack.warnings:
-            watch.warn(warning)
         sharpener = Sharpener(stack, method, options, request.run.torch_device)
+        checked = sharpener.check()
+        warnings = [*stack.warnings, *_doubts(checked, method)]
+        for warning in warnings:
+            watch.warn(warning)
         side = request.run.tile_px or TILE_PX
         workers = workers_for(sharpener.memory(min(side, max(stack.grid.shape))), request.run)
-        facts = facts_of(request, stack, method)
+        facts = facts_of(request, stack, method) | {"warnings": warnings, "held out rms": _rounded(checked)}
         watch.say(f"sharpening {len(stack.frames)} frames by {method.name} to {fine_grid(stack.grid, options.scale)}")
         if overwrite and not resume:
             discard(work_folder(names.image))
@@ -239,9 +256,22 @@ def facts_of(request: Request, stack: Stack, method: Method) -> dict[str, Any]:
         "frames": frames,
         "left out": [left._asdict() for left in stack.left_out],
         "noise": [float(v) if v == v else None for v in stack.noise],
-        "warnings": list(stack.warnings),
         "convention": CONVENTION,
     }
+
+
+def _doubts(checked: HeldOut, method: Method) -> Iterator[str]:
+    if checked.worse:
+        yield (
+            f"the frames contradict each other: {method.name} of the others misses a frame that was held out by "
+            f"{checked.method:.3g} (RMS), the reference alone by {checked.reference:.3g}. The ground changed between "
+            "dates, or shifts differ from place to place. Take dates closer to each other, a softer camera (--contrast "
+            "0.15), fewer --iterations, or --method bicubic, and compare"
+        )
+
+
+def _rounded(checked: HeldOut) -> dict[str, float | None]:
+    return {name: float(f"{v:.4g}") if math.isfinite(v) else None for name, v in checked._asdict().items()}
 
 
 def _key(facts: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class Bicubic:
 
     def __call__(self, frames: Frames, scale: float | int) -> Sharp:
         """See `Method`."""
-        values, usable = upsample(frames, frames.home, scale)
+        values, usable, _ = upsample(frames, frames.home, scale)
         mean = torch.where(usable, values, torch.nan)
         return Sharp(mean, with_unresolved(None, mean, scale, self.unresolved))
 

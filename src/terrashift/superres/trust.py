@@ -45,7 +45,8 @@ def agreeing(frames: Frames, quiet: Float[Tensor, " band"]) -> Frames:
     contrast = (_around(ground.square()) - _around(ground).square()).clamp_min(0)
     scale = quiet.to(pixels)[:, None, None].square() + OF_CONTRAST**2 * contrast
     ratio = (around / scale.clamp_min(1e-20)).mean(1)
-    trust = torch.where(ratio.isfinite(), 1 / (1 + ratio), 1.0)
+    # squared once more: six frames that half disagree must not outvote the reference
+    trust = torch.where(ratio.isfinite(), 1 / (1 + ratio.square()), 1.0)
     trust[frames.home] = 1.0
     return frames.with_trust(pixels, trust)
 
