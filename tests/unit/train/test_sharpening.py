@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from made_up_imagery import pack_noise
 from safetensors.torch import load_file
+from scipy import ndimage
 
 from terrashift.errors import InputError
 from terrashift.io.weights import load_weights
 from terrashift.models.catalogue import make, options_of
 from terrashift.models.deepsum import dynamic_convolution
 from terrashift.ops.random import Random
-from terrashift.simulate.archive import Archive
+from terrashift.simulate.archive import Archive, View
 from terrashift.simulate.burst import BurstOptions, BurstStream
 from terrashift.train.loop import finished, train
 from terrashift.train.recipe import TrainRecipe, recipe_of
 from terrashift.train.sharpening import (
     SharpValidation,
     corrected_psnr,
+    inconsistency,
     learn_bursts,
     mean_of_registered,
     shifted_copies,
@@ -165,6 +168,41 @@ def test_the_mean_of_registered_frames_is_sharper_and_quieter_than_one(archives)
     )
     assert together < 0.9 * one
     assert together < 0.95 * astray
+
+
+def test_the_truth_is_consistent_with_the_reference_and_another_brightness_is_not(archives):
+    options = dataclasses.replace(BURSTS, noise=(0.0, 0.0), clouds=0.0, size_px=10)
+    burst = BurstStream(Archive.load(archives[1]), options, 3).batch(0)
+    same, brighter, moved = (inconsistency(x, burst) for x in (burst.truth, burst.truth + 0.5, burst.truth.roll(2, -1)))
+    assert same < 0.05  # beyond the border there is more ground than the truth shows
+    assert brighter > 0.4
+    assert moved > 3 * same
+    hidden = burst._replace(
+        frames=torch.where(burst.usable > 0, burst.frames, 99.0), usable=torch.zeros_like(burst.usable)
+    )
+    assert inconsistency(burst.truth, hidden) == 0
+
+
+def test_several_bands_are_learned_together_and_kept_consistent(tmp_path):
+    random = np.random.default_rng(0)
+    ground = ndimage.gaussian_filter(random.normal(size=(120, 140)), 1.0).astype(np.float32)
+    view = View("here red", "here", "red", "train", "none", "CC0", 10.0, ("a",), ((0.0, 0.0),), 120, 140)
+    both = [(view, [ground]), (dataclasses.replace(view, name="here nir", band="nir"), [ground**2])]
+    Archive.of(both).save(tmp_path / "two.tsi")
+    recipe = recipe_of(
+        {
+            "network": "unrolled",
+            "model": {"bands": 2, "consistency": "low-frequency", "width": 8, "blocks": 1, "trust": 4},
+            "loss": {"sharp": {"consistency": 1.0}},
+            "bursts": {"bands": 2, "size_px": 8, "batch": 2, "binning": [1]},
+            "imagery": str(tmp_path / "two.tsi"),
+            "validation": "",
+            "steps": 2,
+        }
+    )
+    weights = load_weights(str(train(recipe, tmp_path / "run")))
+    assert weights.options["bands"] == 2
+    assert next(finished(tmp_path / "run"), None) is None
 
 
 def test_corrected_ratios_forgive_place_and_brightness_only():
