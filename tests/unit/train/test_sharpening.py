@@ -16,6 +16,7 @@ from terrashift.io.weights import load_weights
 from terrashift.models.catalogue import make, options_of
 from terrashift.models.deepsum import dynamic_convolution
 from terrashift.ops.random import Random
+from terrashift.plot.training import curves
 from terrashift.simulate.archive import Archive, View
 from terrashift.simulate.burst import BurstOptions, BurstStream
 from terrashift.train.loop import finished, train
@@ -74,6 +75,8 @@ def test_a_run_leaves_calibrated_weights_a_log_and_a_card(recipe, tmp_path):
     assert "| clean |" in text
     assert "mean sigma, deviations" in text
     assert "dB" in told[-1][0].text
+    curves(list(finished(tmp_path)), tmp_path / "log.png")
+    assert (tmp_path / "log.png").stat().st_size > 5000
 
 
 def test_an_interrupted_run_ends_in_the_same_weights(recipe, tmp_path):
