@@ -26,7 +26,7 @@ from torch import Tensor
 
 from terrashift.io.weights import load_weights
 from terrashift.models.catalogue import make, options_of
-from terrashift.models.sharp import SharpEstimate
+from terrashift.models.sharp import SharpEstimate, calibrated
 from terrashift.ops.decimate import blur_of
 from terrashift.ops.looks import interpolate_fine, looks
 from terrashift.simulate.archive import Archive
@@ -69,12 +69,9 @@ def network(name: str) -> Method:
     net = make(weights.network, options_of(weights.network, weights.options))
     net.load_state_dict(dict(weights.tensors))
     net.eval()
-    offset, power = weights.calibration.get("offset", 0.0), weights.calibration.get("power", 1.0)
 
     def run(burst: Burst) -> SharpEstimate:
-        found = net(burst.frames, burst.usable, burst.measured_px)
-        scale = None if found.log_scale is None else offset + power * found.log_scale
-        return SharpEstimate(found.mean, scale)
+        return calibrated(net(burst.frames, burst.usable, burst.measured_px), weights.calibration)
 
     return run
 

@@ -14,7 +14,7 @@ from terrashift.models.counting import count_weights
 from terrashift.models.covering import first_clear, masked_median
 from terrashift.models.deepsum import DeepSumOptions, dynamic_convolution
 from terrashift.models.highresnet import ShiftNet, lanczos_shift
-from terrashift.models.sharp import Stack, clearest
+from terrashift.models.sharp import Stack, calibrated, clearest
 from terrashift.models.unrolled import Harmonise, UnrolledOptions, unrolled
 from terrashift.ops.looks import looks
 
@@ -150,6 +150,15 @@ def test_one_frame_or_many_will_do(burst, kind):
 def test_no_frame_at_all_is_refused(burst):
     with pytest.raises(InputError, match="at least one frame"):
         awake("unrolled")(*(part[:, :0] for part in burst))
+
+
+def test_a_calibrated_scale_is_a_power_of_the_network_s(burst):
+    found = awake("unrolled")(*burst)
+    scale = calibrated(found, {"offset": 0.5, "power": 2.0}).log_scale
+    torch.testing.assert_close(scale.exp(), found.log_scale.exp() ** 2 * torch.tensor(0.5).exp())
+    assert calibrated(found, {}) is found
+    without = awake("highresnet")(*burst)
+    assert calibrated(without, {"offset": 0.5, "power": 2.0}) is without
 
 
 def test_the_clearest_are_taken_with_their_masks_and_shifts():
