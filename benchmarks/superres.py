@@ -103,7 +103,7 @@ def shifts_found(name: str, archive: Archive, bursts: int, seed: int) -> float:
     net = make(weights.network, options)
     own = net.state_dict()
     net.load_state_dict(own | {key: value for key, value in weights.tensors.items() if key in own})
-    stream = BurstStream(archive, replace(CLASSES["clean"], frames=(1, 1), size_px=20, noise=(0.005, 0.1)), seed)
+    stream = BurstStream(archive, replace(CLASSES["clean"], frames=(1, 1), size_px=32, noise=(0.005, 0.1)), seed)
     wrong = [float(learn_bursts(net, stream.bursts([k]), SharpLossOptions()).error) for k in range(bursts)]
     return 1 - sum(wrong) / bursts
 
