@@ -62,6 +62,8 @@ PLANS: dict[str, Plan] = {
 
 SHARPEN = frozenset({"unrolled", "deepsum", "highresnet", "wdsr3d", "piunet"})
 """Networks that make one sharp image of several frames; the others measure motion between two images."""
+SILENT = frozenset({"linear-deformable", "deepsum", "highresnet", "wdsr3d"})
+"""Networks that do not tell how far they may be off."""
 
 
 def options_of(kind: str, values: Any) -> Options:

@@ -7,6 +7,7 @@ differ in these five parts only; each part is a module that takes and gives a `S
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -24,6 +25,18 @@ class SharpEstimate(NamedTuple):
     """On the grid of frame 0: coarse pixel p has its middle at scale * p + (scale - 1)/2 of this."""
     log_scale: Float[Tensor, "batch band fine_height fine_width"] | None
     """Natural logarithm of the Laplace scale of the error, in the frames' unit; None where a network does not tell."""
+
+
+def calibrated(estimate: SharpEstimate, calibration: Mapping[str, float]) -> SharpEstimate:
+    """An estimate whose scale covers the errors that it promises to: offset + power * log-scale.
+
+    Args:
+        estimate: of a network; one without a scale stays as it is.
+        calibration: `offset` and `power`, as `io.weights` has them beside the network's weights; empty for none.
+    """
+    if estimate.log_scale is None or not calibration:
+        return estimate
+    return estimate._replace(log_scale=calibration["offset"] + calibration["power"] * estimate.log_scale)
 
 
 class Stack(NamedTuple):

@@ -81,7 +81,8 @@ class BurstOptions:
             low, high = getattr(self, name)
             if not 0 <= low <= high:
                 raise OptionError(f"{name} from {low} to {high}: give the lesser first, and none below 0.")
-        blur_of(self.contrast[0]), blur_of(self.contrast[1])
+        for contrast in self.contrast:
+            blur_of(contrast)  # refuses what no camera leaves
 
     @property
     def largest_blur_px(self) -> float:
@@ -338,14 +339,14 @@ def _places(archive: Archive, groups: Sequence[tuple[Sequence[int], int]], devic
         view = archive.views[group[0]]
         sides.append((view.height // binning, view.width // binning))
     height, width = (torch.tensor([side[k] for side in sides], device=device) for k in (0, 1))
-    numbers = (torch.tensor(values, device=device) for values in (firsts, dates))
     return _Places(
-        torch.cat(parts).to(device),
-        torch.tensor(starts, device=device),
-        torch.tensor(shifts, dtype=torch.float32, device=device),
-        *numbers,
-        height,
-        width,
+        row=torch.cat(parts).to(device),
+        start=torch.tensor(starts, device=device),
+        shift=torch.tensor(shifts, dtype=torch.float32, device=device),
+        first=torch.tensor(firsts, device=device),
+        dates=torch.tensor(dates, device=device),
+        height=height,
+        width=width,
     )
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import InputError, OptionError
-from ..models.catalogue import make
+from ..models.catalogue import SILENT, make
 from ..models.counting import count_weights
 from ..simulate.archive import Archive
 from ..simulate.burst import BurstStream
@@ -32,7 +32,7 @@ from .workers import ALONE, Workers
 
 LOOK_EVERY = 50
 REGISTERS = "linear-deformable"
-"""The network that learns without truth; it tells no sigma that could be calibrated."""
+"""The network that learns without truth."""
 CALIBRATION_SEED = 20_000_203
 FREE = ("steps", "imagery", "scenes", "validation", "save_seconds", "validate_every", "validation_pairs",
         "validation_px", "calibration_pairs", "calibration_px", "calibrate_on", "start_from")  # fmt: skip
@@ -203,7 +203,7 @@ class _Run:
             "options": json.dumps(asdict(self.recipe.model)),
             "step": str(self.step),
         }
-        if held_out and self.recipe.network != REGISTERS:
+        if held_out and self.recipe.network not in SILENT:
             self.calibration = self._calibrate(held_out)
         save_file(halves, part, facts | {key: json.dumps(value) for key, value in self.calibration.items()})
         part.chmod(0o644)
@@ -229,8 +229,6 @@ class _Run:
         if recipe.sharpens:
             bursts = SharpValidation(held_out, count, side, self.device, recipe.bursts, CALIBRATION_SEED)
             errors = sharp_errors(bursts, self.estimate)
-            if not errors:
-                return {}
         else:
             pairs = Validation(held_out, count, side, self.device, CALIBRATION_SEED)
             errors = errors_of(pairs, self.estimate, recipe.calibrate_on)

@@ -35,7 +35,8 @@ class SharpLossOptions:
     least_known: float = 0.1
     """Share of the truth that must be known for a burst to count."""
     consistency: float = 0.0
-    """Weight of the mean absolute difference between the image as the frames' camera sees it and the reference."""
+    """Weight of the mean absolute difference between the image as the burst's camera sees it and the reference; see
+    `sharpening.inconsistency`."""
 
 
 def sharp_loss(

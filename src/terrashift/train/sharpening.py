@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from ..models.deepsum import REACH, SIDE, MeanOnly, RegNet
 from ..models.sharp import MultiFrame, SharpEstimate, Stack
+from ..ops.decimate import camera_taps, decimate
 from ..ops.looks import interpolate_fine, nearest_fine
 from ..ops.random import Random
 from ..simulate.archive import Archive
@@ -66,10 +67,23 @@ def learn_bursts(network: nn.Module, burst: Burst, options: SharpLossOptions) ->
     estimate = network(burst.frames, burst.usable, burst.measured_px)
     loss = sharp_loss(estimate, burst.truth, burst.known, options)
     scale = burst.truth.shape[-1] // burst.frames.shape[-1]
+    if options.consistency:
+        loss = loss + options.consistency * inconsistency(estimate.mean.float(), burst)
     with torch.no_grad():
         first = interpolate_fine(burst.frames[:, :1], burst.shifts_px[:, :1], scale)[:, 0]
         error, bicubic = ((x.float() - burst.truth).abs().mean() for x in (estimate.mean, first))
     return SharpLesson(loss, error, bicubic)
+
+
+def inconsistency(image: Float[Tensor, "batch band height width"], burst: Burst) -> Float[Tensor, ""]:
+    """Mean absolute difference between an image, as the burst's camera sees it, and the usable pixels of the reference.
+
+    Radiometric consistency in the sense of Razzak et al. (2023): what is added must not change what was measured.
+    """
+    scale = image.shape[-1] // burst.frames.shape[-1]
+    seen = decimate(image, camera_taps(burst.blur_px, scale), scale)
+    weight = burst.usable[:, 0].expand_as(seen)
+    return (weight * (seen - burst.frames[:, 0]).abs()).sum() / weight.sum().clamp_min(1)
 
 
 def learn_shifts(network: MultiFrame, burst: Burst) -> SharpLesson:
@@ -192,14 +206,13 @@ class SharpValidation:
 def sharp_errors(
     validation: SharpValidation, run: Callable[[Tensor, Tensor, Tensor], SharpEstimate]
 ) -> dict[str, Errors]:
-    """Errors and scales on the validation bursts of each class; none of a network that does not tell its scale."""
+    """Errors and scales on the validation bursts of each class, of a network that tells its scale."""
     found = {}
     for name, bursts in validation.sets.items():
         parts = []
         for burst in bursts:
             estimate = run(burst.frames, burst.usable, burst.measured_px)
-            if estimate.log_scale is None:
-                return {}
+            assert estimate.log_scale is not None
             error = (estimate.mean.float() - burst.truth).abs()
             parts.append(torch.stack([error, estimate.log_scale.float()]).flatten(1))
         found[name] = Errors(*torch.cat(parts, 1).cpu())
