@@ -15,14 +15,15 @@ cli
 verbs
 flags demo dataset faults batch
 console arguments
-pipeline evaluate page
+pipeline sharpen evaluate page
 presets product report cluster losses
 recipe
 runner
 crew
 plot train
 analyse
-register superres restore
+superres restore
+register
 estimators regularise simulate
 io models
 ops

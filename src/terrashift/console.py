@@ -72,7 +72,9 @@ def _coloured(text: str, colour: str) -> str:
 class TileProgress:
     """A bar on a terminal, a line every so often elsewhere. Call it with (finished, all)."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "measuring") -> None:
+        """Show progress; `what` stands before the bar."""
+        self._what = what
         self._bar: Any = None
         self._task: Any = None
         self._began = self._said = time.monotonic()
@@ -100,14 +102,14 @@ class TileProgress:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
             columns = (
-                TextColumn("measuring"),
+                TextColumn(self._what),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("tiles"),
                 TimeRemainingColumn(),
             )
             self._bar = Progress(*columns, console=Console(stderr=True))
-            self._task = self._bar.add_task("measuring", total=total)
+            self._task = self._bar.add_task(self._what, total=total)
             self._bar.start()
         self._bar.update(self._task, completed=done, total=total)
 

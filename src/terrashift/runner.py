@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -142,7 +142,7 @@ def run_tiles(
     tiles = list(plan_tiles(source.grid.every(step).shape, side))
     workers = require_memory(estimator, source.grid, search, options)
     ground = None if in_pixels else Ground(source.grid, step)
-    _run(Measuring(estimator, source, search, store, options.torch_device, ground), tiles, workers, progress)
+    run_job(Measuring(estimator, source, search, store, options.torch_device, ground), tiles, workers, progress)
 
 
 def run_regularise(
@@ -165,11 +165,39 @@ def run_regularise(
     if len(store.done()) < len(tiles):
         regulariser = settle(regulariser, source)
     job = Smoothing(regulariser, source, ground, store, options.torch_device)
-    _run(job, tiles, regularise_workers(regulariser, source.shape, options), progress)
+    run_job(job, tiles, regularise_workers(regulariser, source.shape, options), progress)
 
 
-def _run(job: Measuring | Smoothing, tiles: list[Tile], workers: int, progress: Progress | None) -> None:
-    """Let `workers` threads do the job for all tiles that are not finished."""
+@runtime_checkable  # the tests check every annotation
+class TileJob(Protocol):
+    """What is done for one tile, and where it is kept."""
+
+    @property
+    def store(self) -> TileSink:
+        """Where finished tiles are."""
+        ...
+
+    @property
+    def stop(self) -> threading.Event:
+        """Set when no further tile is to be begun, and those under way may be dropped."""
+        ...
+
+    @property
+    def what(self) -> str:
+        """What tiles are called in messages."""
+        ...
+
+    def __call__(self, tile: Tile) -> None:
+        """Compute a tile and keep it."""
+        ...
+
+
+def run_job(job: TileJob, tiles: list[Tile], workers: int, progress: Progress | None) -> None:
+    """Let `workers` threads do the job for all tiles that are not finished.
+
+    Raises:
+        IncompleteError, OutputError, KeyboardInterrupt: as `run_tiles`.
+    """
     with _one_thread_per_tile(), ThreadPoolExecutor(max(1, min(workers, len(tiles))), "tile") as pool:
         run_crew(Threads(pool, job, job.stop), tiles, job.store.done(), job.what, progress)
 
@@ -319,6 +347,18 @@ def regularise_bytes(regulariser: Regulariser, shape: tuple[int, int], options: 
     )
     work = 0 if options.torch_device == "cuda" else regulariser.memory(window)
     return BYTES_PER_READ * window + max(BYTES_PER_READ * tile, work) + BYTES_PER_MEASUREMENT * block
+
+
+def workers_for(each: int, options: RunOptions, remedy: str = ", or a smaller --tile-px") -> int:
+    """How many jobs of `each` bytes may run at a time.
+
+    Raises:
+        OptionError: where not even one fits into `options.max_memory`; `remedy` says what else could be changed.
+    """
+    fitting = _fitting(each, options)
+    if fitting < 1:
+        raise _too_little(each, options, remedy)
+    return min(options.threads or available_cores(), fitting)
 
 
 def _fitting(each: int, options: RunOptions) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 from ..errors import InputError
@@ -15,6 +16,20 @@ VARIABLE = "TERRASHIFT_IMAGERY"
 SCENES = 8
 UNKNOWN = About("*", "unknown", "unknown")
 BANDS_LEFT_OUT = ("green", "blue", "swir1")
+
+
+def packed_archive(data: Path) -> Archive:
+    """An archive, or a folder of imagery packed for the moment.
+
+    Raises:
+        InputError: it cannot be read, or holds no imagery.
+    """
+    if not data.is_dir():
+        return Archive.load(data)
+    with tempfile.TemporaryDirectory() as folder:
+        packed = Path(folder) / "imagery.tsi"
+        pack(data, packed, PackOptions("validation", BANDS_LEFT_OUT, (UNKNOWN,)))
+        return Archive.load(packed)
 
 
 class Ground:

@@ -46,7 +46,7 @@ def work_folder(output: str | Path) -> Path:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileStore:
-    """Six float32 bands in a Zarr array, one chunk for each tile, and a mark for each tile that is finished.
+    """Float32 bands in a Zarr array, one chunk for each tile, and a mark for each tile that is finished.
 
     Locked while open, so only one process may hold it; threads may write different tiles at once. That process may
     let others write too, on any machine that sees the folder: see `admit` and `join`.
@@ -66,7 +66,14 @@ class TileStore:
 
     @classmethod
     def open(
-        cls, folder: str | Path, shape: tuple[int, int], tile: int, key: Mapping[str, Any], resume: bool = False
+        cls,
+        folder: str | Path,
+        shape: tuple[int, int],
+        tile: int,
+        key: Mapping[str, Any],
+        resume: bool = False,
+        *,
+        bands: int = BANDS,
     ) -> TileStore:
         """Make the store, or go on with the one that an earlier run left.
 
@@ -77,6 +84,7 @@ class TileStore:
             key: whatever decides the result (recipe, inputs, tile plan), as JSON values; a store goes on only under
                 the same key.
             resume: go on with an unfinished run.
+            bands: of a tile; those of a displacement field unless given.
 
         Raises:
             OutputError: where an unfinished run is there and `resume` is off, it had another key, another process is
@@ -84,6 +92,8 @@ class TileStore:
         """
         place = Path(folder)
         wanted = {"format": FORMAT, "shape": list(shape), "tile": tile, "key": json.loads(json.dumps(key))}
+        if bands != BANDS:  # what earlier versions left has none
+            wanted["bands"] = bands
         try:
             place.mkdir(exist_ok=True)
             lock = FolderLock.acquire(place / _LOCK)
@@ -160,7 +170,7 @@ class TileStore:
         """Keys of the tiles that are finished."""
         return {mark.name for mark in (self.folder / _DONE).iterdir() if not mark.name.startswith(".")}
 
-    def write(self, tile: Tile, values: Float[Tensor, "6 height width"]) -> None:
+    def write(self, tile: Tile, values: Float[Tensor, "band height width"]) -> None:
         """Keep the result of a tile, then mark it as finished; a crash in between leaves it unfinished.
 
         What a guest brings of a tile that is finished already is the same, and dropped: a scheduler that believed
@@ -190,7 +200,7 @@ class TileStore:
             OutputError: where the disk is full.
         """
         rows, columns = (part.stop - part.start for part in tile.core)
-        values = torch.full((BANDS, rows, columns), torch.nan)
+        values = torch.full((self.array.shape[0], rows, columns), torch.nan)
         values[-1] = float(Reason.FAILED)
         try:
             (self.folder / _LOST).mkdir(exist_ok=True)
@@ -199,7 +209,7 @@ class TileStore:
             raise explain(self.folder, error) from error
         self.write(tile, values)
 
-    def read(self, tile: Tile) -> Float[Tensor, "6 height width"]:
+    def read(self, tile: Tile) -> Float[Tensor, "band height width"]:
         """The result of a finished tile.
 
         Raises:
@@ -208,13 +218,13 @@ class TileStore:
         self._require_whole(tile)
         return torch.from_numpy(np.ascontiguousarray(self.array[:, *tile.core]))
 
-    def window(self, rows: slice, columns: slice) -> Float[Tensor, "6 height width"]:
+    def window(self, rows: slice, columns: slice) -> Float[Tensor, "band height width"]:
         """Any part of the field whose tiles are all finished, which lies inside; one tile in memory at a time.
 
         Raises:
             OutputError: as `read`.
         """
-        out = torch.empty(BANDS, rows.stop - rows.start, columns.stop - columns.start)
+        out = torch.empty(self.array.shape[0], rows.stop - rows.start, columns.stop - columns.start)
         for i, high in _cut(rows, self.tile):
             for j, wide in _cut(columns, self.tile):
                 self._require_whole(Tile(i, j, (high, wide)))
@@ -238,7 +248,7 @@ class TileStore:
         """Where Zarr keeps the tile (its default chunk names, format 3)."""
         return self.folder / _ARRAY / "c" / "0" / str(tile.row) / str(tile.column)
 
-    def blocks(self, tiles: Iterable[Tile]) -> Iterator[tuple[int, int, Float[Tensor, "6 height width"]]]:
+    def blocks(self, tiles: Iterable[Tile]) -> Iterator[tuple[int, int, Float[Tensor, "band height width"]]]:
         """The finished ones among `tiles`, one at a time, as `write_field` takes them."""
         done = self.done()
         for tile in tiles:
@@ -298,15 +308,15 @@ def _create(folder: Path, manifest: dict[str, Any]) -> None:
     if not _is_unborn(folder):
         raise OutputError(f"{folder} holds files of something else: move them away, or choose another output")
     rows, columns = manifest["shape"]
-    side = manifest["tile"]
+    side, bands = manifest["tile"], manifest.get("bands", BANDS)
     try:
         for left in (_DONE, _NEXT, _LOST):  # what a removal cut short may have left
             shutil.rmtree(folder / left, ignore_errors=True)
         (folder / _DONE).mkdir()
         zarr.create_array(
             store=str(folder / _ARRAY),
-            shape=(BANDS, rows, columns),
-            chunks=(BANDS, min(side, rows), min(side, columns)),
+            shape=(bands, rows, columns),
+            chunks=(bands, min(side, rows), min(side, columns)),
             dtype="float32",
             fill_value=float("nan"),
             dimension_names=("band", "row", "column"),
@@ -331,8 +341,8 @@ def _open_array(folder: Path, manifest: Mapping[str, Any]) -> Any:
             f"{folder / _ARRAY} is damaged ({error}): pass --overwrite to start again, or delete {folder}"
         ) from error
     rows, columns = manifest["shape"]
-    side = manifest["tile"]
-    plan = (BANDS, rows, columns), (BANDS, min(side, rows), min(side, columns)), np.dtype(np.float32)
+    side, bands = manifest["tile"], manifest.get("bands", BANDS)
+    plan = (bands, rows, columns), (bands, min(side, rows), min(side, columns)), np.dtype(np.float32)
     if (array.shape, array.chunks, array.dtype) != plan:
         raise OutputError(f"{folder / _ARRAY} is not what {_MANIFEST} says: pass --overwrite to start again")
     return array

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, linear
+from torch.nn.functional import conv2d, conv3d, conv_transpose2d, linear, multi_head_attention_forward
 from torch.overrides import TorchFunctionMode
 
 
@@ -72,10 +72,13 @@ class _Counter(TorchFunctionMode):
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        if func in (conv2d, linear):
+        if func in (conv2d, conv3d, linear):
             self.total += result.numel() * args[1][0].numel()  # weights (out, in, ...)
         elif func is conv_transpose2d:
             self.total += args[0].numel() * args[1][0].numel()  # weights (in, out, ...)
         elif func in (torch.matmul, torch.bmm, torch.mm, Tensor.matmul, Tensor.__matmul__, Tensor.bmm, Tensor.mm):
             self.total += result.numel() * args[0].shape[-1]
+        elif func is multi_head_attention_forward:  # query (length, batch, width); what it calls is not seen
+            length, width = args[0].shape[0], args[0].shape[2]
+            self.total += args[0].numel() * (4 * width + 2 * length)
         return result

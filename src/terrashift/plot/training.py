@@ -23,7 +23,7 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> None:
     figure = Figure((11, 4), dpi=120, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    for key, name in (("loss", "loss"), ("error_px", "error, px"), ("still_px", "error of no motion, px")):
+    for key, name in (("loss", "loss"), ("error_px", "error"), ("still_px", "error of no motion, or of bicubic")):
         left.plot([line["step"] for line in steps], [line[key] for line in steps], label=name, linewidth=1)
     left.set(yscale="log", xlabel="step", title="training pairs")
     left.legend(frameon=False)
@@ -37,7 +37,15 @@ def curves(log: Sequence[Mapping[str, Any]], path: Path | str) -> None:
         found = [(line["step"], s["left_px"]) for line in looks for s in line["scores"] if s["name"] == kind]
         if found:
             right.plot(*zip(*found, strict=True), color=f"C{number}", label=kind, linewidth=1.2)
-    right.set(yscale="log", xlabel="step", ylabel="mean error, px", title="validation pairs")
+    sharp = [line for line in looks if "gain" in line["scores"][0]]  # of those that make one sharp image of several
+    for number, kind in enumerate(s["name"] for s in sharp[-1]["scores"]) if sharp else ():
+        found = [(line["step"], s["gain"]) for line in sharp for s in line["scores"] if s["name"] == kind]
+        right.plot(*zip(*found, strict=True), color=f"C{number}", label=kind, linewidth=1.2)
+    if sharp:
+        left.set(title="training bursts")
+        right.set(yscale="linear", xlabel="step", ylabel="gain over bicubic + mean, dB", title="validation bursts")
+    else:
+        right.set(yscale="log", xlabel="step", ylabel="mean error, px", title="validation pairs")
     if looks:
         right.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     with atomic_path(path) as temporary:

@@ -46,8 +46,8 @@ def card(recipe: TrainRecipe, learned: Archive, held_out: Archive | None, facts:
         f"{facts.bytes / 2**20:.1f} MiB.",
         "",
         f"* **Options**: `{json.dumps(asdict(recipe.model))}`",
-        f"* **Training**: {recipe.steps} steps of {recipe.stream.batch} pairs ({recipe.stream.kind}, "
-        f"{recipe.stream.size_px} px), seed {recipe.seed}, terrashift {_version()}, {facts.hours:.1f} h on "
+        f"* **Training**: {recipe.steps} steps of {_batch(recipe)}, seed {recipe.seed}, terrashift {_version()}, "
+        f"{facts.hours:.1f} h on "
         f"{facts.device}{f', begun from {markdown(Path(recipe.start_from).name)}' if recipe.start_from else ''}.",
         f"* **Learned from**: {_places(learned)}.",
         f"* **Sensors**: {_all(view.sensor for view in learned.views)}.",
@@ -69,6 +69,12 @@ def card(recipe: TrainRecipe, learned: Archive, held_out: Archive | None, facts:
             ],
             "Mean distance from the truth on validation pairs, px, before and after registration:",
         )
+    elif facts.scores and "cpsnr" in facts.scores[0]:
+        lines += _table(
+            ["class", "cPSNR, dB", "gain, dB", "PSNR, dB"],
+            [[s["name"], *(f"{s[key]:.2f}" for key in ("cpsnr", "gain", "psnr"))] for s in facts.scores],
+            "Mean over validation bursts (range: ten deviations); gain over the mean of registered bicubic frames:",
+        )
     elif facts.scores:
         lines += _table(
             ["class", "within 3 px of the fault", "within 16 px", "beyond"],
@@ -78,13 +84,21 @@ def card(recipe: TrainRecipe, learned: Archive, held_out: Archive | None, facts:
     if facts.coverage:
         a, b = facts.calibration["offset"], facts.calibration["power"]
         lines += _table(
-            ["part", "one sigma", "two sigma", "mean sigma, px"],
+            ["part", "one sigma", "two sigma", "mean sigma, deviations" if recipe.sharpens else "mean sigma, px"],
             [[c["name"], f"{c['one']:.1%}", f"{c['two']:.1%}", f"{c['sigma_px']:.3f}"] for c in facts.coverage],
             f"Sigma is the scale of a Laplace distribution, sigma = exp({a:.3f}) * scale^{b:.3f}; share of the errors "
             f"within one and two sigma ({LAPLACE_SHARES[0]:.1%} and {LAPLACE_SHARES[1]:.1%} were perfect):",
         )
     settings = yaml.safe_dump(_bare(recipe), sort_keys=False, default_flow_style=None)
     return "\n".join([*lines, "The whole recipe:", "", "```yaml", settings.strip(), "```", ""])
+
+
+def _batch(recipe: TrainRecipe) -> str:
+    if recipe.sharpens:
+        bursts = recipe.bursts
+        few, many = bursts.frames
+        return f"{bursts.batch} bursts ({few} to {many} frames of {bursts.size_px} px, scale {bursts.scale})"
+    return f"{recipe.stream.batch} pairs ({recipe.stream.kind}, {recipe.stream.size_px} px)"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], above: str) -> list[str]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..models.iterative import IterativeRefinement, for_passes
+from ..models.sharp import MultiFrame
 
 DAMAGE = (
     *(RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError),
@@ -48,6 +49,8 @@ def load(path: Path, device: str) -> dict[str, Any]:
 def begin(net: nn.Module, path: Path) -> None:
     """Give a network the weights of a file; passes with weights of their own may all begin as a single one.
 
+    A network of several frames takes what parts the file has of it, and so goes on from the training of a part.
+
     Raises:
         InputError: where the file is missing or damaged, or belongs to another network.
     """
@@ -57,6 +60,10 @@ def begin(net: nn.Module, path: Path) -> None:
         raise InputError(f"start_from: {path} is no weight file, or a damaged one ({error}).") from error
     if isinstance(net, IterativeRefinement):
         weights = for_passes(weights, len(net.networks))
+    if isinstance(net, MultiFrame):
+        own = net.state_dict()
+        shared = {name: value for name, value in weights.items() if name in own}
+        weights = own | shared if shared else weights
     try:
         net.load_state_dict(weights)
     except RuntimeError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,23 +16,24 @@ from torch import Tensor, nn
 
 from ..errors import InputError, OptionError
 from ..io.untrusted import expect_object, parse_json
-from ..models.catalogue import make
+from ..models.catalogue import SILENT, make
 from ..models.counting import count_weights
-from ..models.estimate import Estimate
 from ..simulate.archive import Archive
+from ..simulate.burst import BurstStream
 from ..simulate.stream import Stream
 from .alignment import AlignmentScore, AlignmentValidation
 from .calibrate import calibrate, coverage, errors_of
 from .card import Facts, card
 from .checkpoint import Average, begin, load, save
-from .pupils import Lesson, answer, learn
+from .pupils import Lesson, answer, learn, sharpen
 from .recipe import TrainRecipe, recipe_of
+from .sharpening import SharpScore, SharpValidation, sharp_errors
 from .validate import Score, Validation
 from .workers import ALONE, Workers
 
 LOOK_EVERY = 50
 REGISTERS = "linear-deformable"
-"""The network that learns without truth; it tells no sigma that could be calibrated."""
+"""The network that learns without truth."""
 CALIBRATION_SEED = 20_000_203
 FREE = ("steps", "imagery", "scenes", "validation", "save_seconds", "validate_every", "validation_pairs",
         "validation_px", "calibration_pairs", "calibration_px", "calibrate_on", "start_from")  # fmt: skip
@@ -53,7 +54,7 @@ class Progress(NamedTuple):
     """Since this run began, earlier ones counted in."""
 
 
-Told = Progress | list[Score] | list[AlignmentScore]
+Told = Progress | list[Score] | list[AlignmentScore] | list[SharpScore]
 """What a run says of itself as it goes."""
 
 
@@ -82,15 +83,14 @@ def train(
         InputError: archives that cannot be read or share a place, or a checkpoint of another recipe.
         OptionError: a batch that cannot be shared evenly.
     """
-    if recipe.stream.batch % workers.count:
-        raise OptionError(f"batches of {recipe.stream.batch} pairs for {workers.count} devices: take a multiple.")
+    if recipe.batch % workers.count:
+        raise OptionError(f"batches of {recipe.batch} pairs for {workers.count} devices: take a multiple.")
     folder.mkdir(parents=True, exist_ok=True)
     run = _Run(recipe, folder, device, workers)
     imagery, held_out = _archives(recipe)
     stream, growing = _streams(recipe, imagery, device)
     judged = held_out if workers.first else None
-    judge = AlignmentValidation if recipe.network == REGISTERS else Validation
-    validation = judged and judge(judged, recipe.validation_pairs, recipe.validation_px, device)
+    validation = judged and _validation(recipe, judged, device)
     saved = time.monotonic()
     looks: list[Lesson] = []
     late = False
@@ -126,7 +126,7 @@ class _Run:
         self.net = make(recipe.network, recipe.model)
         if recipe.start_from:
             begin(self.net, Path(recipe.start_from))
-        self.net = self.net.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.net = _placed(self.net, device)
         self.average = Average(self.net, recipe.average)
         self.optimiser = _optimiser(recipe, self.net)
         self.step, self.earlier, self.began = 0, 0.0, time.monotonic()
@@ -139,12 +139,13 @@ class _Run:
         """Spent on this run so far."""
         return self.earlier + time.monotonic() - self.began
 
-    def learn(self, stream: Stream) -> Lesson:
+    def learn(self, stream: Stream | BurstStream) -> Lesson:
         """One step."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate * _pace(self.recipe, self.step)
-        count = self.recipe.stream.batch
-        batch = stream.pairs(self.workers.share(range(self.step * count, (self.step + 1) * count)))
+        count = self.recipe.batch
+        draw = stream.bursts if isinstance(stream, BurstStream) else stream.pairs
+        batch = draw(self.workers.share(range(self.step * count, (self.step + 1) * count)))
         self.net.train()
         with self._cast():
             lesson = learn(self.net, batch, self.recipe.loss)
@@ -159,13 +160,13 @@ class _Run:
         return Lesson(*(part.detach() for part in lesson))
 
     @torch.no_grad()
-    def estimate(self, before: Tensor, after: Tensor) -> Estimate:
-        """What the averaged weights find."""
+    def estimate(self, *images: Tensor) -> Any:
+        """What the averaged weights find: `pupils.answer` to two images, or `pupils.sharpen` of a burst."""
         own = {name: value.clone() for name, value in self.net.state_dict().items()}
         self.net.load_state_dict(self.average.weights)
         self.net.eval()
         with self._cast():
-            found = answer(self.net, before, after)
+            found = (sharpen if self.recipe.sharpens else answer)(self.net, *images)
         self.net.load_state_dict(own)
         return found
 
@@ -203,7 +204,7 @@ class _Run:
             "options": json.dumps(asdict(self.recipe.model)),
             "step": str(self.step),
         }
-        if held_out and self.recipe.network != REGISTERS:
+        if held_out and self.recipe.network not in SILENT:
             self.calibration = self._calibrate(held_out)
         save_file(halves, part, facts | {key: json.dumps(value) for key, value in self.calibration.items()})
         part.chmod(0o644)
@@ -225,8 +226,13 @@ class _Run:
 
     def _calibrate(self, held_out: Archive) -> dict[str, Any]:
         recipe = self.recipe
-        pairs = Validation(held_out, recipe.calibration_pairs, recipe.calibration_px, self.device, CALIBRATION_SEED)
-        errors = errors_of(pairs, self.estimate, recipe.calibrate_on)
+        count, side = recipe.calibration_pairs, recipe.calibration_px
+        if recipe.sharpens:
+            bursts = SharpValidation(held_out, count, side, self.device, recipe.bursts, CALIBRATION_SEED)
+            errors = sharp_errors(bursts, self.estimate)
+        else:
+            pairs = Validation(held_out, count, side, self.device, CALIBRATION_SEED)
+            errors = errors_of(pairs, self.estimate, recipe.calibrate_on)
         found = calibrate(errors)
         return {"calibration": found._asdict(), "coverage": [line._asdict() for line in coverage(errors, found)]}
 
@@ -248,6 +254,13 @@ class _Run:
 
     def _cast(self) -> torch.autocast:
         return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.recipe.bfloat16)
+
+
+def _placed(net: nn.Module, device: str) -> nn.Module:
+    """The network on a device, laid out for its convolutions; those in three dimensions know another layout only."""
+    if any(parameter.ndim == 5 for parameter in net.parameters()):
+        return net.to(device)
+    return net.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _optimiser(recipe: TrainRecipe, net: nn.Module) -> torch.optim.Optimizer:
@@ -300,8 +313,23 @@ def _archives(recipe: TrainRecipe) -> tuple[Archive, Archive | None]:
     return imagery, validation
 
 
-def _streams(recipe: TrainRecipe, imagery: Archive, device: str) -> tuple[Stream, list[Stream]]:
+def _validation(
+    recipe: TrainRecipe, held_out: Archive, device: str
+) -> Validation | AlignmentValidation | SharpValidation | None:
+    """What the network is judged on as it learns."""
+    if recipe.sharpens:
+        return SharpValidation(held_out, recipe.validation_pairs, recipe.validation_px, device, recipe.bursts)
+    judge = AlignmentValidation if recipe.network == REGISTERS else Validation
+    return judge(held_out, recipe.validation_pairs, recipe.validation_px, device)
+
+
+def _streams(
+    recipe: TrainRecipe, imagery: Archive, device: str
+) -> tuple[Stream | BurstStream, Sequence[Stream | BurstStream]]:
     """The stream of the recipe, and those of smaller motions that go before it."""
+    if recipe.sharpens:
+        bursts = BurstStream(imagery, recipe.bursts, recipe.seed, device)
+        return bursts, [bursts]
     options = recipe.stream
     whole = Stream(imagery, options, recipe.seed, device)
     largest = options.fields.largest_px

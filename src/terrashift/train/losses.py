@@ -14,6 +14,7 @@ from torch.nn.functional import max_pool2d
 from ..models.estimate import Estimate
 from ..models.searaft import SeaRaftEstimate, mixture_loss
 from ..register.objective import AlignmentOptions
+from .sharp_loss import SharpLossOptions
 
 LEAST_LOG, MOST_LOG = -6.0, 3.0
 
@@ -36,6 +37,8 @@ class LossOptions:
     """Pairs count by 1 / (even + range of their motion in px), so that large motions do not drown small ones."""
     alignment: AlignmentOptions = field(default_factory=AlignmentOptions)
     """Of the network that registers images, which learns without truth: nothing above matters to it."""
+    sharp: SharpLossOptions = field(default_factory=SharpLossOptions)
+    """Of networks that make one sharp image of several frames: nothing above matters to them."""
 
 
 class Truth(NamedTuple):

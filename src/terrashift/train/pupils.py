@@ -13,9 +13,12 @@ from ..models.cnn4l import Cnn4l, margins, prepare
 from ..models.estimate import Estimate
 from ..models.linear_deformable import LinearDeformable
 from ..models.searaft import SeaRaft, as_laplace
+from ..models.sharp import MultiFrame, SharpEstimate
+from ..simulate.burst import Burst
 from ..simulate.stream import Batch
 from .alignment import align_batch, aligned
 from .losses import LossOptions, Truth, mixture_sequence_loss, sequence_loss
+from .sharpening import learn_bursts
 
 Images = Float[Tensor, "batch 1 height width"]
 
@@ -25,14 +28,16 @@ class Lesson(NamedTuple):
 
     loss: Float[Tensor, ""]
     error_px: Float[Tensor, ""]
-    """Mean endpoint error of the last pass."""
+    """Mean endpoint error of the last pass; of a sharp image its mean absolute error, deviations of the place."""
     still_px: Float[Tensor, ""]
     """That of an estimate without motion; each pair's mean removed where the pair is more than a single vector, but not
-    where images are registered."""
+    where images are registered. Of a sharp image that of the reference between its pixels."""
 
 
-def learn(network: nn.Module, batch: Batch, options: LossOptions) -> Lesson:
+def learn(network: nn.Module, batch: Batch | Burst, options: LossOptions) -> Lesson:
     """Look at a batch; the loss has the gradients."""
+    if isinstance(batch, Burst):
+        return Lesson(*learn_bursts(network, batch, options.sharp))
     if isinstance(network, LinearDeformable):
         loss, flow = align_batch(network, batch, options.alignment)
         return Lesson(loss, (flow.detach() - batch.flow).norm(dim=1).mean(), batch.flow.norm(dim=1).mean())
@@ -53,6 +58,17 @@ def learn(network: nn.Module, batch: Batch, options: LossOptions) -> Lesson:
         mean = truth.flow.mean((2, 3), keepdim=True) if truth.flow[0, 0].numel() > 1 else 0.0
         error = (estimates[-1].flow.float() - truth.flow).norm(dim=1).mean()
         return Lesson(loss, error, (truth.flow - mean).norm(dim=1).mean())
+
+
+def sharpen(
+    network: nn.Module,
+    frames: Float[Tensor, "batch frame band height width"],
+    usable: Float[Tensor, "batch frame 1 height width"],
+    shifts_px: Float[Tensor, "batch frame 2"],
+) -> SharpEstimate:
+    """What a network makes of bursts."""
+    assert isinstance(network, MultiFrame)
+    return network(frames, usable, shifts_px)
 
 
 def answer(network: nn.Module, before: Images, after: Images) -> Estimate:

@@ -11,8 +11,9 @@ from typing import Any, Literal
 from ..core.settings import build
 from ..errors import InputError, OptionError
 from ..io.untrusted import Malformed, expect_object, parse_yaml, read_text
-from ..models.catalogue import Kind, Options, options_of
+from ..models.catalogue import SHARPEN, Kind, Options, options_of
 from ..models.microflow import MicroFlowOptions
+from ..simulate.burst import BurstOptions
 from ..simulate.stream import StreamOptions
 from .losses import LossOptions
 
@@ -28,6 +29,9 @@ class TrainRecipe:
     model: Options = field(default_factory=MicroFlowOptions)
     """Of that network."""
     stream: StreamOptions = field(default_factory=StreamOptions)
+    """Of networks that measure motion."""
+    bursts: BurstOptions = field(default_factory=BurstOptions)
+    """Of networks that make one sharp image of several frames."""
     loss: LossOptions = field(default_factory=LossOptions)
     imagery: str = "train.tsi"
     """Archive to learn from; see `terrashift pack`."""
@@ -68,6 +72,16 @@ class TrainRecipe:
     calibration_px: int = 192
     calibrate_on: tuple[str, ...] = ()
     """Classes that calibrate the sigma; empty for all: fewer for networks that do not see far."""
+
+    @property
+    def sharpens(self) -> bool:
+        """Whether the network makes one sharp image of several frames."""
+        return self.network in SHARPEN
+
+    @property
+    def batch(self) -> int:
+        """Pairs or bursts of a step."""
+        return self.bursts.batch if self.sharpens else self.stream.batch
 
 
 def load_recipe(path: str | Path) -> TrainRecipe:

@@ -44,10 +44,11 @@ def train(words: Sequence[str]) -> int:
         torch.set_num_threads(found.threads)
 
     def show(what: Told) -> None:
-        for line in [_line(what)] if isinstance(what, Progress) else _lines(what):
+        for line in [_line(what, unit)] if isinstance(what, Progress) else _lines(what):
             tell(line)
 
     folder, recipe = Path(found.output), load_recipe(found.recipe)
+    unit = "deviations (bicubic" if recipe.sharpens else "px (no motion"
     until = time.monotonic() + 60 * found.minutes
 
     def work(workers: Workers, device: str) -> Path | None:
@@ -70,11 +71,11 @@ class _Plain(argparse.RawDescriptionHelpFormatter):
     """Keeps the description's lines."""
 
 
-def _line(progress: object) -> str:
+def _line(progress: object, unit: str) -> str:
     step, steps, loss, error_px, still_px, seconds = progress  # pyright: ignore[reportGeneralTypeIssues]
     left = seconds / max(1, step) * (steps - step)
     return (
-        f"step {step} of {steps}: loss {loss:.3f}, error {error_px:.3f} px (no motion {still_px:.3f}), "
+        f"step {step} of {steps}: loss {loss:.3f}, error {error_px:.3f} {unit} {still_px:.3f}), "
         f"{seconds / 60:.1f} min, about {left / 60:.0f} min left"
     )
 

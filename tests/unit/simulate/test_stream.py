@@ -10,12 +10,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from made_up_imagery import Ground, view_of
 
 from terrashift.errors import InputError, OptionError
 from terrashift.ops.warp import warp
 from terrashift.simulate import archive as packed
 from terrashift.simulate import stream as module
-from terrashift.simulate.archive import Archive, View
+from terrashift.simulate.archive import Archive
 from terrashift.simulate.fields import FieldOptions
 from terrashift.simulate.radiometry import OFF
 from terrashift.simulate.stream import TURNED_TOGETHER, Batch, Stream, StreamOptions
@@ -23,29 +24,6 @@ from terrashift.simulate.stream import TURNED_TOGETHER, Batch, Stream, StreamOpt
 FIELDS = FieldOptions(0.5, 4.0)
 QUIET = StreamOptions(size_px=64, batch=4, fields=FIELDS, two_dates=OFF, one_date=OFF, one_date_noise=0.0)
 ALL_TURNS = [TURNED_TOGETHER * k for k in range(40)]
-
-
-class Ground:
-    """A scene known between its pixels: waves of 5 to 30 px that run in all directions."""
-
-    def __init__(self, seed: int) -> None:
-        random = np.random.default_rng(seed)
-        angle, length = random.uniform(0, 2 * np.pi, 60), np.exp(random.uniform(np.log(5), np.log(30), 60))
-        self.turns = 2 * np.pi / length * np.stack([np.cos(angle), np.sin(angle)])
-        self.phase, self.height = random.uniform(0, 2 * np.pi, 60), random.uniform(0.5, 1, 60)
-
-    def seen(self, shape: tuple[int, int], shift: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
-        """What lies at p is seen at p + shift (x right, y down)."""
-        x, y = np.arange(shape[1]) - shift[0], np.arange(shape[0])[:, None] - shift[1]
-        total = np.zeros(shape)
-        for across, down, phase, height in zip(*self.turns, self.phase, self.height, strict=True):
-            total += height * np.cos(across * x + down * y + phase)
-        return total.astype(np.float32)
-
-
-def view_of(name: str, shape: tuple[int, int], shifts: Sequence[tuple[float, float]]) -> View:
-    dates = tuple(f"2020-01-{k + 1:02d}" for k in range(len(shifts)))
-    return View(name, name, "red", "train", "made up", "CC0", 10.0, dates, tuple(shifts), *shape)
 
 
 def archive_of(*places: tuple[tuple[int, int], Sequence[tuple[float, float]]]) -> Archive:

@@ -1,0 +1,36 @@
+"""Whether several frames tell more than one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from planted_bursts import CONTRAST, SHIFTS, burst
+
+from terrashift.superres.back_projection import BackProjection
+from terrashift.superres.check import held_out
+from terrashift.superres.frames import Frames
+
+QUICK = BackProjection(iterations=8)
+SHORT = SHIFTS[:4]
+
+
+def test_frames_of_one_ground_predict_each_other_better_than_the_reference_does():
+    planted = burst((60, 66), 2, SHORT, noise=0.5)
+    found = held_out(planted.frames, QUICK, 2, CONTRAST)
+    assert found.method < 0.8 * found.reference
+    assert not found.worse
+
+
+def test_frames_that_contradict_each_other_are_found_out():
+    planted = burst((60, 66), 2, SHORT)
+    pixels = planted.pixels + 15 * torch.randn(planted.pixels.shape, generator=torch.Generator().manual_seed(0))
+    wrong = Frames.shifted(pixels, planted.shifts + torch.tensor([[0.0, 0.0], [0.9, 0.0], [0.0, -0.9], [-0.9, 0.9]]))
+    assert held_out(wrong, QUICK, 2, CONTRAST).worse
+
+
+def test_two_frames_cannot_be_judged():
+    planted = burst((60, 66), 2, SHORT)
+    found = held_out(Frames.shifted(planted.pixels[:2], SHORT[:2]), QUICK, 2, CONTRAST)
+    assert math.isnan(found.method)
+    assert not found.worse
