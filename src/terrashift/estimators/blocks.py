@@ -77,14 +77,13 @@ def measure_tile(
     starts = [range(c.start, c.stop, per_block) for c in core]
     if any(c.start % per_block for c in core):
         raise ValueError(f"tile {core} does not start on a block of {per_block} measurements")
-    reads = [
-        [partial(_read, estimator, source, search, (top // per_block, left // per_block)) for left in starts[1]]
-        for top in starts[0]
-    ]
+    rows_of_blocks = [[(top // per_block, left // per_block) for left in starts[1]] for top in starts[0]]
+    reads = [partial(_read, estimator, source, search, block) for row in rows_of_blocks for block in row]
     strips = []
-    with closing(_windows([read for row in reads for read in row], device)) as windows:
-        for row in reads:
-            flows = [_finished(*read.args, run_on(estimator, next(windows), device)) for read in row]
+    with closing(_windows(reads, device)) as windows:
+        for row in rows_of_blocks:
+            found = [(block, run_on(estimator, next(windows), device)) for block in row]
+            flows = [_finished(estimator, source, search, block, flow) for block, flow in found]
             strips.append([torch.cat(parts, -1) for parts in zip(*flows, strict=True)])
     whole = Flow(*(torch.cat(parts, -2) for parts in zip(*strips, strict=True)))
     rows, columns = (c.stop - c.start for c in core)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
 
 LARGEST_SETTINGS = 1_000_000
 """Bytes of a file of settings."""
@@ -101,7 +102,7 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()
             if event.anchor in self.anchors and not isinstance(self.anchors[event.anchor], yaml.ScalarNode):
-                raise yaml.composer.ComposerError(
+                raise ComposerError(
                     None, None, f"*{event.anchor} repeats a list or mapping: write it out", event.start_mark
                 )
         return super().compose_node(parent, index)

@@ -128,7 +128,7 @@ def _read_json(path: Path) -> tuple[list[Any], str | None]:
         raise InputError(f"{path} is not GeoJSON: `ogr2ogr -f GeoJSON mask.geojson {path}` makes it.") from error
     if data.get("coordinates_are") == PIXELS:
         return geometries, None
-    return geometries, crs_of(data, str(path)) or WGS84
+    return geometries, crs_of(dict(data), str(path)) or WGS84
 
 
 def _parts(geometry: Any) -> list[dict[str, Any]]:
