@@ -113,10 +113,7 @@ class RemoteRaster:
 
     def _refuse_other_things(self) -> None:
         """A page instead of a file stays one, however often it is asked for; a damaged start may not."""
-        address = self.web.reach(self.address)
-        headers = {**self.web.headers_for(address), "Range": "bytes=0-15", "Accept-Encoding": "identity"}
-        with self.web.request(address, headers=headers) as response:
-            start = next(response.iter_content(16), b"")
+        start = self.web.start_of(self.web.reach(self.address), 16)
         if not start.startswith(RASTERS):
             page = " but a web page, as servers send it that want a login" if start.lstrip()[:1] == b"<" else ""
             raise CatalogueError(

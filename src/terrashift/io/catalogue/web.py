@@ -160,6 +160,18 @@ class Web:
             etag = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
             return Answer(size, etag, ranges)
 
+    def start_of(self, address: str, count: int) -> bytes:
+        """The first bytes of a file.
+
+        Raises:
+            PassingError: try again.
+            CatalogueError: it is not there or may not be read.
+        """
+        headers = {**self.headers_for(address), "Range": f"bytes=0-{count - 1}", "Accept-Encoding": "identity"}
+        with self.request(address, headers=headers) as response:
+            _refuse(response, address)
+            return next(response.iter_content(count), b"")
+
     @contextmanager
     def request(self, address: str, **more: Any) -> Iterator[requests.Response]:
         """GET an address without reading its body yet.

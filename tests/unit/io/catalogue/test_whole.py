@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,14 @@ def test_the_halves_of_two_files_are_never_joined(files, cogs, tmp_path, web):
     files.faults.clear()
     files.put("/red.tif", cogs[1])
     assert whole(href, tmp_path, web).path.read_bytes() == cogs[1]
+
+
+def test_a_file_that_is_replaced_during_the_download_starts_anew(files, tmp_path, web):
+    old, new = bytes(5 * PIECE), bytes([1]) * 5 * PIECE
+    href = files.put("/red.tif", old)
+    files.wrong("/red.tif", "ok", f"cut:{2 * PIECE}")
+    one = whole(href, tmp_path, replace(web, say=lambda text: files.put("/red.tif", new)))
+    assert one.path.read_bytes() == new
 
 
 def test_a_server_without_ranges_starts_anew(files, cogs, tmp_path, web):

@@ -221,6 +221,9 @@ def test_retry_after_is_heeded(files, cogs, tmp_path, web, area, said):
     fetch(href, tmp_path, web, area)
     assert time.monotonic() - start > 0.4
     assert "429 Too Many Requests; try 2 of 4 in 0.4 s" in said[0]
+    files.wrong("/red.tif", "ok", "ok", "ok", "429", "429", "429:0.3")  # in the middle of reading
+    fetch(href, tmp_path, web, area, name="middle")
+    assert said[1].endswith("429 Too Many Requests; try 2 of 4 in 0.3 s")
     files.wrong("/red.tif", "429:5000")
     with pytest.raises(CatalogueError, match="asks to wait 5000 s"):
         fetch(href, tmp_path, web, area, name="later")
