@@ -27,6 +27,7 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -345,9 +346,7 @@ class Worker:
         line = self.process.stdout.readline() if ready else b""
         if not line:
             if ready:
-                code = self.process.wait()
-                self.process = None
-                return "died", f"exit status {code}"
+                return "died", f"exit status {self._bury(self.process)}"
             self.stop()
             return "hung", f"{time.monotonic() - began + seconds:.0f} s"
         _, _, ended, text, said = json.loads(line)
@@ -358,8 +357,17 @@ class Worker:
         """End the process."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait()
-            self.process = None
+            self._bury(self.process)
+
+    def _bury(self, process: subprocess.Popen[bytes]) -> int:
+        """Wait for its end, and close what led to it; its exit status."""
+        code = process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
+        self.process = None
+        return code
 
 
 class Found(NamedTuple):

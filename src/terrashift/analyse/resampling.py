@@ -81,7 +81,7 @@ class SharpnessMeter:
         touched = lines[:, :-2] | lines[:, 1:-1] | lines[:, 2:]
         bend = bend.masked_fill(touched, torch.nan)
         seen = bend[bend.isfinite()]
-        if len(seen) < 0.2 * bend.numel():
+        if len(seen) <= 0.2 * bend.numel():
             return
         cap = seen[:: max(1, len(seen) // 20000)].quantile(0.9)  # a few edges must not outweigh the rest
         for band in bend.clamp_max(cap).split(128):

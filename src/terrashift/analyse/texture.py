@@ -11,6 +11,9 @@ from torch import Tensor
 BLOCK_PX = 32
 """Side of the blocks whose contrast is judged; the size of a usual correlation window."""
 
+LEAST_PX = 3
+"""Side of the smallest block that has a second difference."""
+
 
 class BlockContrast(NamedTuple):
     """Deviation and high-frequency noise of every block of a patch, in the image's own numbers; NaN without data."""
@@ -25,10 +28,13 @@ def block_contrast(patch: Float[Tensor, "height width"]) -> BlockContrast:
     """Contrast and noise of every `BLOCK_PX` block with at least three valid pixels in four.
 
     Noise is the median size of the mixed second difference, which cancels slopes and straight edges
-    (Immerkaer 1996, with a median in place of the mean).
+    (Immerkaer 1996, with a median in place of the mean). A patch of fewer than three pixels a side has none, and tells
+    nothing.
     """
     side = min(BLOCK_PX, *patch.shape)
     blocks = patch.unfold(0, side, side).unfold(1, side, side).reshape(-1, side, side)
+    if side < LEAST_PX:
+        return BlockContrast(*[torch.full((len(blocks),), torch.nan)] * 2)
     centred = blocks - blocks.nanmean((1, 2), keepdim=True)
     deviation = centred.square().nanmean((1, 2)).sqrt()
     rows = centred[:, :-2] - 2 * centred[:, 1:-1] + centred[:, 2:]

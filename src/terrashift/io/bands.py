@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
 WAVELENGTH_TOLERANCE_NM = 60
+MOST_LISTED = 40
+"""Bands in a message."""
 _WAVELENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(nm|nanomet\w*|um|[µμ]m|micromet\w*|microns?)", re.IGNORECASE)
 _CODE = re.compile(r"(?<![a-z0-9])(?:(?:sr|toa|st)_)?b(?:and)?[ _-]?0*(\d+a?)(?![a-z0-9])", re.IGNORECASE)
 _WAVELENGTH_KEY = re.compile(r"(?:(?:central|centre|center|band)_?)?wavelengths?(?:_(nm|um|nanomet\w*|micromet\w*))?")
@@ -146,7 +148,8 @@ def _hint(bands: tuple[Band, ...]) -> str:
 
 
 def _listing(bands: tuple[Band, ...]) -> str:
-    return "\n".join(f"  {band}" for band in bands)
+    more = [f"  and {len(bands) - MOST_LISTED} more"] if len(bands) > MOST_LISTED else []
+    return "\n".join([*(f"  {band}" for band in bands[:MOST_LISTED]), *more])
 
 
 def _plain(text: str) -> str:
