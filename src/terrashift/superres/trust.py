@@ -2,8 +2,8 @@
 
 Between dates fields change their colour and ground its pattern. First each frame takes the reference's low frequencies,
 so that what is left to it is detail; then each pixel is trusted by how well the frame agrees with the reference around
-it, against the least disagreement of all (noise) and the contrast there. A frame that shows something else counts next to
-nothing; where the reference itself is not usable, nothing is said against the others.
+it, against the least disagreement of all (noise) and the contrast there. A frame that shows something else counts next
+to nothing; where the reference itself is not usable, nothing is said against the others.
 """
 
 from __future__ import annotations
