@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ..errors import OptionError
-from ..models.sharp import SharpEstimate
+from ..models.sharp import SharpEstimate, calibrated
 from .base import Sharp
 from .frames import Frames
 from .upsample import count_frames
@@ -34,8 +34,10 @@ class Learned:
     bands: int = 1
     halo: int = 24
     papers: tuple[str, ...] = ()
-    bytes_per_px: int = 6000
-    """Of a coarse pixel of a frame, at the peak."""
+    calibration: Mapping[str, float] = field(default_factory=dict)
+    """Of the error that the network tells; see `models.sharp.calibrated`."""
+    bytes_per_px: tuple[int, int] = (6000, 9000)
+    """Of a coarse pixel at the peak: once, and for each frame."""
 
     def __call__(self, frames: Frames, scale: float | int) -> Sharp:
         """See `Method`.
@@ -58,6 +60,7 @@ class Learned:
         given = [part[None].expand(count, *part.shape) for part in (usable, shifts)]
         with torch.inference_mode():
             told = self.network(pixels.contiguous(), *(part.contiguous() for part in given))
+        told = calibrated(told, self.calibration)
         mean = told.mean.float().flatten(0, 1) * contrast[:, None, None] + level[:, None, None]
         seen = count_frames(frames, scale) > 0
         return Sharp(
@@ -99,4 +102,5 @@ class Learned:
     def memory(self, frames: int, bands: int, pixels: int, scale: int) -> int:
         """See `Method`."""
         together = bands if self.bands == 1 else 1
-        return pixels * frames * together * self.bytes_per_px
+        once, each = self.bytes_per_px
+        return pixels * together * (once + each * frames)

@@ -30,6 +30,8 @@ BASELINES: Mapping[str, Callable[[], Method]] = MappingProxyType(
 )
 """Those that need no training."""
 FALL_BACK = "ibp"
+BYTES_PER_PX: Mapping[str, tuple[int, int]] = MappingProxyType({"unrolled": (5000, 300)})
+"""What networks take, where it is not the usual; see `learned.Learned`."""
 PREFERRED = ("unrolled", "piunet", "deepsum", "highresnet", "wdsr3d")
 """Networks that the package may have weights of, the default first."""
 
@@ -78,7 +80,14 @@ def learned(name: str, device: str = "cpu") -> Learned:
         raise OptionError(f"{name} holds a network that measures motion, and sharpens nothing.{known()}")
     network = make(weights.network, options_of(weights.network, weights.options))
     network.load_state_dict(dict(weights.tensors))
-    return Learned(Path(name).stem, network.to(device).eval(), *_size(weights))
+    bytes_per_px = BYTES_PER_PX.get(weights.network, (6000, 9000))
+    return Learned(
+        Path(name).stem,
+        network.to(device).eval(),
+        *_size(weights),
+        calibration=weights.calibration,
+        bytes_per_px=bytes_per_px,
+    )
 
 
 def packaged() -> dict[str, Weights]:

@@ -95,7 +95,7 @@ def test_the_deviation_around_is_of_a_pixel_and_its_neighbours():
     assert found[0, 10, [11, 18]].max() < 0.01
     assert found[0, 10, 16] > 1
     sigma = with_unresolved(torch.full_like(step, 3.0), step, 2, 2.0)
-    assert float(sigma[0, 10, 14]) == pytest.approx(5, abs=0.05)
+    assert float(sigma[0, 10, 14]) == pytest.approx(5, abs=0.1)
     assert float(sigma[0, 0, 0]) == pytest.approx(3, abs=0.01)
 
 
