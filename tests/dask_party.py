@@ -49,7 +49,8 @@ class Party:
     def start_scheduler(self) -> None:
         """Returns when workers can find it."""
         self.start(
-            "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self.file)
+            *("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self.file)),
+            *("--idle-timeout", "15 minutes"),  # where the tests are killed and cannot end it
         )
         deadline = time.monotonic() + 30
         while not (self.file.exists() and self.file.read_text().rstrip().endswith("}")):
