@@ -18,6 +18,7 @@ from .bicubic import Bicubic
 from .learned import Learned
 from .options import SuperresOptions
 from .shift_add import ShiftAndAdd
+from .sliding import SlidingWindow
 
 BASELINES: Mapping[str, Callable[[], Method]] = MappingProxyType(
     {
@@ -32,6 +33,8 @@ BASELINES: Mapping[str, Callable[[], Method]] = MappingProxyType(
 FALL_BACK = "ibp"
 BYTES_PER_PX: Mapping[str, tuple[int, int]] = MappingProxyType({"unrolled": (5000, 300)})
 """What networks take, where it is not the usual; see `learned.Learned`."""
+SLIDES = ("deepsum",)
+"""Networks of a fixed number of frames that are run over more of them window by window, as published."""
 PREFERRED = ("unrolled", "piunet", "deepsum", "highresnet", "wdsr3d")
 """Networks that the package may have weights of, the default first."""
 
@@ -80,10 +83,11 @@ def learned(name: str, device: str = "cpu") -> Learned:
         raise OptionError(f"{name} holds a network that measures motion, and sharpens nothing.{known()}")
     network = make(weights.network, options_of(weights.network, weights.options))
     network.load_state_dict(dict(weights.tensors))
+    network = network.to(device).eval()
     bytes_per_px = BYTES_PER_PX.get(weights.network, (6000, 9000))
     return Learned(
         Path(name).stem,
-        network.to(device).eval(),
+        SlidingWindow(network) if weights.network in SLIDES else network,
         *_size(weights),
         calibration=weights.calibration,
         bytes_per_px=bytes_per_px,
