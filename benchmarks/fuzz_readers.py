@@ -5,7 +5,7 @@
 Every reader gets a good file, then `--count` damaged ones: cut off, with changed bits, bytes and numbers, with parts
 exchanged or repeated; TIFFs also with lying sizes, counts, offsets and types in their directories, directories that
 name themselves, and blocks that unpack to a thousand times their size. Reading happens in a process of its own, with
-warnings as errors, `--memory` MiB more than it has when it starts, and `--seconds` for each file. The table counts how
+warnings as errors, `--memory` MiB more than it has before, and `--seconds` for each file. The table counts how
 it ended; whatever is no clean end is listed with its number, by which `--only KIND --number N --keep FOLDER` makes the
 file again.
 """
@@ -281,9 +281,10 @@ def work(memory_mib: int, seed: int) -> None:
     said = os.open(loud, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1)
     os.dup2(said, 2)
-    limited = False
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     for line in sys.stdin:
         job = Job(*json.loads(line))
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
         if job.kind not in good:
             folder = place / "good" / job.kind
             folder.mkdir(parents=True)
@@ -297,10 +298,8 @@ def work(memory_mib: int, seed: int) -> None:
         shutil.copytree(place / "good" / job.kind, here)
         made = here / good[job.kind].relative_to(place / "good" / job.kind)
         damage(job, made, seed)
-        if not limited:
-            used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-            resource.setrlimit(resource.RLIMIT_AS, (used + (memory_mib << 20),) * 2)
-            limited = True
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (used + (memory_mib << 20), hard))
         os.ftruncate(said, 0)
         os.lseek(said, 0, os.SEEK_SET)
         answer.write(json.dumps([*job, *_outcome(known[job.kind].read, made), loud.read_text(errors="replace")[-300:]]))
@@ -398,7 +397,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=20.0, help="for one file")
-    parser.add_argument("--memory", type=int, default=2048, help="MiB beyond what the process has when it starts")
+    parser.add_argument("--memory", type=int, default=2048, help="MiB beyond what the process has before")
     parser.add_argument("--keep", type=Path, help="folder for the file --number of the kind --only")
     parser.add_argument("--number", type=int, default=0)
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)

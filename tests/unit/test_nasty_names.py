@@ -183,7 +183,7 @@ def test_a_formula_in_a_title_that_a_user_gave_is_drawn_or_refused(tmp_path):
     from terrashift.plot.publication import Overlay, PlotOptions, draw_figure
 
     draw_figure(field("x"), tmp_path / "a.png", PlotOptions(title="$M_w$ 7.1 for 5\\$"), Overlay())
-    with pytest.raises(OptionError, match=r"broken formula.*write \\\$ for a dollar"):
+    with pytest.raises(OptionError, match=r"formula that cannot be drawn.*write \\\$ for a dollar"):
         draw_figure(field("x"), tmp_path / "b.png", PlotOptions(title="$\\frac{1$"), Overlay())
     assert not (tmp_path / "b.png").exists()
 
