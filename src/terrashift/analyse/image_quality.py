@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from scipy import ndimage
 
 from ..errors import InputError
@@ -49,9 +49,14 @@ def ssim(
     have = np.isfinite(estimate) & np.isfinite(truth)
     one, other = (np.where(have, image, 0.0).astype(np.float64) for image in (estimate, truth))
     values = ssim_map(one, other, data_range)
-    r = WINDOW_RADIUS
-    whole = ndimage.minimum_filter(have, 2 * r + 1)[r : r + values.shape[0], r : r + values.shape[1]]
+    whole = whole_windows(have)
     return float(values[whole].mean()) if whole.any() else math.nan
+
+
+def whole_windows(have: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "rows columns"]:
+    """Which of the windows of `ssim_map` lie in what is there."""
+    filled = np.asarray(ndimage.minimum_filter(have, 2 * WINDOW_RADIUS + 1), bool)
+    return filled[WINDOW_RADIUS : have.shape[0] - WINDOW_RADIUS, WINDOW_RADIUS : have.shape[1] - WINDOW_RADIUS]
 
 
 def ssim_map(

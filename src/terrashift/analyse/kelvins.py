@@ -12,10 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
-from scipy import ndimage
 
 from ..errors import InputError
-from .image_quality import WINDOW_RADIUS, ssim_map
+from .image_quality import ssim_map, whole_windows
 
 BORDER_PX = 3
 PEAK = 65535.0
@@ -119,10 +118,7 @@ def cssim(
     part = slice(border + y, border + y + inner.shape[0]), slice(border + x, border + x + inner.shape[1])
     target, mask = truth[part].astype(np.float64), clear[part] & np.isfinite(truth[part])
     values = ssim_map(inner, np.where(mask, target, inner), peak)
-    reach = WINDOW_RADIUS
-    whole = ndimage.minimum_filter(mask, 2 * reach + 1)[
-        reach : reach + values.shape[0], reach : reach + values.shape[1]
-    ]
+    whole = whole_windows(mask)
     return float(values[whole].mean()) if whole.any() else math.nan
 
 

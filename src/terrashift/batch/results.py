@@ -15,7 +15,7 @@ import numpy as np
 from ..core.field import DisplacementField
 from ..errors import TerrashiftError
 from ..io.atomic import atomic_write_text
-from ..io.raster import explained, open_dataset
+from ..io.opening import explained, open_dataset
 from ..product import Files
 from ..report import percent
 from .table import SUMMARY, Job

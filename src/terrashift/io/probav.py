@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..errors import InputError
-from .raster import explained, open_dataset
+from .opening import explained, open_dataset
 
 SCALE = 3
 SCENE = re.compile(r"imgset\d+")

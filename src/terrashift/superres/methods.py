@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import OptionError
 from ..io.weights import Weights, available, load_weights
 from ..models.catalogue import SHARPEN, make, options_of
+from ..models.sharp import MultiFrame
 from .average import Average
 from .back_projection import BackProjection
 from .base import Method
@@ -87,7 +88,7 @@ def learned(name: str, device: str = "cpu") -> Learned:
     bytes_per_px = BYTES_PER_PX.get(weights.network, (6000, 9000))
     return Learned(
         Path(name).stem,
-        SlidingWindow(network) if weights.network in SLIDES else network,
+        SlidingWindow(network) if weights.network in SLIDES and isinstance(network, MultiFrame) else network,
         *_size(weights),
         calibration=weights.calibration,
         bytes_per_px=bytes_per_px,

@@ -15,7 +15,7 @@ from ...errors import GridMismatchError, InputError, OptionError
 from ..atomic import check_space, check_target
 from ..georeference import grid_of
 from ..lattice import Names, find_overlap
-from ..raster import explained, open_dataset
+from ..opening import explained, open_dataset
 from .area import Area
 from .assets import Chosen, choose
 from .draft import working

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import CatalogueError
 from ..cog import gdal_environment
-from ..raster import gdal_message, open_dataset
+from ..opening import gdal_message, open_dataset
 from .items import Asset
 from .place import Pixels
 from .web import TOKEN, PassingError, Web, redact
