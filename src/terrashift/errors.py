@@ -33,6 +33,10 @@ class IncompleteError(TerrashiftError, RuntimeError):
         self.failed = dict(failed or {})
         """Cause by the key of the tile, `row.column`."""
 
+    def __reduce__(self) -> tuple[type[IncompleteError], tuple[str, dict[str, str]]]:
+        """So that the causes come back from another process too."""
+        return type(self), (str(self), self.failed)
+
 
 class CatalogueError(TerrashiftError, RuntimeError):
     """A catalogue or a server of images cannot be reached, refuses, or has nothing that fits."""

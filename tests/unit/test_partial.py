@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -163,3 +164,9 @@ def test_a_tile_that_was_given_up_is_tried_again_by_the_next_run(tmp_path):
     with TileStore.open(tmp_path / "w", (4, 6), 4, key, resume=True) as store:
         assert store.done() == {"0.0"}
         assert not (store.folder / "next-pass").exists()
+
+
+def test_the_causes_come_along_when_an_error_is_sent_to_another_process():
+    error = IncompleteError("2 tiles failed", {"0.0": "cut off", "1.2": "no such file"})
+    sent = copy.copy(error)  # as sending does: by what makes the error anew
+    assert (str(sent), sent.failed) == ("2 tiles failed", error.failed)
