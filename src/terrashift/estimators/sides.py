@@ -32,6 +32,10 @@ ALIKE = 0.85
 """Normalised images that differ more than this changed too much to tell sides apart: unrelated ones differ by 1.13."""
 WINDOWS_PX = (7, 21)
 """The difference is averaged over squares of these sides: sharp along the fault, steady away from it."""
+AROUND_PX = 31
+SUPPORTED = 0.35
+"""Share of such a square that must have a side's motion, for the pixel in its middle to take it: half of it has along a
+fault, and little around a patch that changed and resembles the other side by chance."""
 MOST = 2.0
 """Differences of normalised images count up to this much."""
 
@@ -89,7 +93,9 @@ def with_sides(
     for side in (sides.first, sides.second):
         other = again(side)
         difference = _difference(fixed, after, other.flow)
-        better = (difference < least) & ((other.flow - found.flow).norm(dim=1, keepdim=True) > LEAST_PX)
+        apart = (other.flow - found.flow).norm(dim=1, keepdim=True) > LEAST_PX
+        better = apart & (difference < least)
+        better &= box_mean((better | ~apart).float(), AROUND_PX) > SUPPORTED
         least = torch.where(better, difference, least)
         flow = torch.where(better, other.flow, flow)
         log_scale = torch.where(better, other.log_scale, log_scale)

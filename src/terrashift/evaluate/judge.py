@@ -19,6 +19,7 @@ from .run import FIELDS, RECORDS, Evaluation, Outcome
 from .stored import Stored
 from .suites import SuiteOptions, suites_of
 from .table import markdown, to_json
+from .together import together
 
 FIGURE_DPI = 130
 
@@ -80,6 +81,8 @@ def judge(
     outcome = Evaluation(chosen, contenders, folder, how.command, how.say).run()
     headlines = {suite.name: suite.headline for suite in chosen}
     table = markdown(outcome, headlines, how.against)
+    if paired := together(outcome, chosen, folder, how.against):
+        table += "\n" + paired
     atomic_write_text(folder / "table.md", table)
     atomic_write_text(folder / "results.json", to_json(outcome, headlines, how.against))
     drawn = list(drawings(outcome, folder))

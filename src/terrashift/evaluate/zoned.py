@@ -48,6 +48,7 @@ class Zones:
                 f"mae_{name}": metrics.mean_of(absolute, where),
                 f"p90_{name}": metrics.percentile_of(error, 90, where),
                 f"smooth_{name}": metrics.mean_of(rough, where),
+                f"valid_{name}": metrics.share(answer.valid, where),
             }
         if answer.sigma is not None:
             found |= metrics.coverage(xy - truth, answer.sigma, inner)

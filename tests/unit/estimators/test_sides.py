@@ -97,3 +97,20 @@ def test_random_fields_have_sides_among_their_own_motions():
     coarse = torch.nn.functional.avg_pool2d(noise, COARSE_PX)
     assert sides.first.abs().max() <= coarse.abs().max() + 1e-6
     assert sides.second.abs().max() <= coarse.abs().max() + 1e-6
+
+
+def test_a_patch_that_resembles_the_other_side_by_chance_stays(pair):
+    before, after = pair
+    patched = before.clone()
+    left, right = slice(24, 36), slice(FAULT + 30, FAULT + 42)
+    moved_as_left = warp(after, torch.tensor(LEFT)[None, :, None, None].expand(1, 2, HEIGHT, WIDTH).contiguous())
+    patched[..., left, right] = moved_as_left[..., left, right]
+    right_motion = motion(0)
+
+    def again(start: torch.Tensor) -> Estimate:
+        """Either side's motion everywhere, as if the network saw nothing else."""
+        side = LEFT if float(start[0, 0, HEIGHT // 2, FAULT]) > 0 else RIGHT
+        return constant(torch.tensor(side)[None, :, None, None].expand(1, 2, HEIGHT, WIDTH).contiguous())
+
+    found = with_sides(patched, after, constant(right_motion), again)
+    assert torch.equal(found.flow[..., left, right], right_motion[..., left, right])
