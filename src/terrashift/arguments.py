@@ -92,8 +92,8 @@ def settings(model: Any, short: Mapping[str, str] = NO_SHORT) -> list[Argument]:
     ]
 
 
-def model_of(model: Any, found: Any, short: Mapping[str, str] = NO_SHORT) -> Any:
-    """An options model from parsed arguments.
+def model_of(model: Any, found: Any, short: Mapping[str, str] = NO_SHORT, usual: Sequence[str] = ()) -> Any:
+    """An options model from parsed arguments; those of its fields that a verb has no flag for are `usual`.
 
     Raises:
         OptionError: a value that the model refuses, named by its flag.
@@ -101,7 +101,7 @@ def model_of(model: Any, found: Any, short: Mapping[str, str] = NO_SHORT) -> Any
     from pydantic import ValidationError
 
     try:
-        return model(**{name: getattr(found, name) for name in model.model_fields})
+        return model(**{name: getattr(found, name) for name in model.model_fields if name not in usual})
     except ValidationError as error:
         lines = [f"{flag_of(str(e['loc'][0]), short)} is {e['input']}: {_advice(e)}." for e in error.errors()]
         raise OptionError("\n".join(lines)) from error

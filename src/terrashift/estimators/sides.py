@@ -90,12 +90,13 @@ def with_sides(
     fixed = normalise(before)
     flow, log_scale = found
     least = (BETTER * _difference(fixed, after, flow)).clamp_max(ALIKE)
-    for side in (sides.first, sides.second):
+    for side, opposite in ((sides.first, sides.second), (sides.second, sides.first)):
         other = again(side)
         difference = _difference(fixed, after, other.flow)
-        apart = (other.flow - found.flow).norm(dim=1, keepdim=True) > LEAST_PX
-        better = apart & (difference < least)
-        better &= box_mean((better | ~apart).float(), AROUND_PX) > SUPPORTED
+        better = (difference < least) & (_apart(other.flow, found.flow) > LEAST_PX)
+        mixed = torch.where(better, other.flow, flow)
+        of_side = _apart(mixed, side) < _apart(mixed, opposite)
+        better &= box_mean(of_side.float(), AROUND_PX) > SUPPORTED
         least = torch.where(better, difference, least)
         flow = torch.where(better, other.flow, flow)
         log_scale = torch.where(better, other.log_scale, log_scale)
@@ -107,6 +108,11 @@ def _at_most(values: Tensor, height: Tensor, side: int) -> Tensor:
     _, place = max_pool2d(height, side, 1, side // 2, return_indices=True)  # b 1 h w
     taken = values.flatten(2).gather(2, place.flatten(2).expand(-1, values.shape[1], -1))
     return taken.reshape(values.shape)
+
+
+def _apart(one: Tensor, other: Tensor) -> Tensor:
+    """Distance between two motions at each pixel, px."""
+    return (one - other).norm(dim=1, keepdim=True)
 
 
 def _difference(fixed: Tensor, after: Tensor, flow: Tensor) -> Tensor:

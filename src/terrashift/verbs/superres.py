@@ -28,7 +28,7 @@ def superres(words: Sequence[str]) -> int:
     request = Request(
         tuple(found.frames),
         model_of(SuperresOptions, found),
-        model_of(RunOptions, found),
+        model_of(RunOptions, found, usual=("allow_partial",)),
         ReadOptions(nodata=found.nodata, crs=found.crs),
         found.bands,
         MaskOptions(found.mask, found.mask_band, found.mask_values, found.clear_values),
