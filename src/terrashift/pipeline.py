@@ -21,7 +21,7 @@ from .core.grid import Grid
 from .core.image import Image, Pair
 from .core.source import ArrayPair, PairSource
 from .core.tiles import plan_tiles
-from .errors import InputError, OutputError
+from .errors import InputError
 from .estimators.base import Search
 from .estimators.search import choose_search, coarse_motion
 from .io.atomic import atomic_write_text
@@ -29,7 +29,7 @@ from .io.cog import to_tags, write_field
 from .io.opening import bounded_cache
 from .io.raster import Raster, RasterPair, ReadOptions, open_pair
 from .io.sinks import MemorySink, StoredFlow
-from .io.store import TileStore, discard, work_folder
+from .io.store import TileStore, discard, saying_what_is_kept, work_folder
 from .losses import FAILED_TILES, Losses
 from .plot.maps import quicklook
 from .product import Files, Thumbnail, provenance
@@ -115,7 +115,7 @@ def measure(
         made_by = provenance(pair, recipe, search, warnings)
         if overwrite and not resume:
             discard(work_folder(files.field))
-        with _open_store(files, pair.grid, recipe, made_by, resume) as store, _saying_what_is_kept(store):
+        with _open_store(files, pair.grid, recipe, made_by, resume) as store, saying_what_is_kept(store):
             first, second = _parts(watch.tiles, store, recipe)
             losses = Losses(recipe, watch.warn)
             with losses.borne(store):
@@ -269,19 +269,3 @@ def _write(files: Files, store: TileStore, image_grid: Grid, recipe: Recipe, mad
     summary = numbers.summary(made_by, extra)
     atomic_write_text(files.summary, summary.to_json() + "\n")
     return summary
-
-
-@contextmanager
-def _saying_what_is_kept(store: TileStore) -> Iterator[None]:
-    """Where a run ends early, say that it can go on; leave nothing behind where nothing is finished."""
-    try:
-        yield
-    except BaseException as error:
-        if not store.done():
-            store.remove()
-        elif isinstance(error, OutputError | KeyboardInterrupt) and "--resume" not in str(error):
-            said = str(error) or "interrupted"
-            raise type(error)(
-                f"{said}. The finished tiles are kept: the same command with --resume goes on from there."
-            ) from error
-        raise

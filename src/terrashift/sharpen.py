@@ -6,7 +6,6 @@ import json
 import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,13 +16,13 @@ from torch import Tensor
 
 from .core.grid import Grid
 from .core.tiles import Tile, plan_tiles
-from .errors import OptionError, OutputError
+from .errors import OptionError
 from .io.aligned import write_bands
 from .io.atomic import atomic_write_text, check_targets
 from .io.cog import to_tags
 from .io.raster import ReadOptions, checksum
 from .io.sinks import TileSink
-from .io.store import TileStore, discard, work_folder
+from .io.store import TileStore, discard, saying_what_is_kept, work_folder
 from .register.files import bounded_cache
 from .runner import Progress, RunOptions, run_job, workers_for
 from .superres.base import Method
@@ -217,7 +216,7 @@ def sharpen(
         grid, scale = fine_grid(stack.grid, options.scale), options.scale
         folder = work_folder(names.image)
         with TileStore.open(folder, grid.shape, scale * side, _key(facts), resume, bands=sharpener.bands) as store:
-            with _saying_what_is_kept(store):
+            with saying_what_is_kept(store):
                 tiles = list(plan_tiles(grid.shape, scale * side))
                 on_gpu = request.run.torch_device == "cuda"
                 run_job(_Job(sharpener, store, side), tiles, 1 if on_gpu else workers, watch.tiles)
@@ -307,19 +306,3 @@ def _write(names: Output, store: TileStore, grid: Grid, stack: Stack, facts: dic
     )
     write_bands(names.image, grid, facts["bands"], blocks(), tags)
     atomic_write_text(names.summary, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
-
-
-@contextmanager
-def _saying_what_is_kept(store: TileStore) -> Iterator[None]:
-    """Where a run ends early, say that it can go on; leave nothing behind where nothing is finished."""
-    try:
-        yield
-    except BaseException as error:
-        if not store.done():
-            store.remove()
-        elif isinstance(error, OutputError | KeyboardInterrupt) and "--resume" not in str(error):
-            said = str(error) or "interrupted"
-            raise type(error)(
-                f"{said}. The finished tiles are kept: the same command with --resume goes on from there."
-            ) from error
-        raise

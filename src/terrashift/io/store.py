@@ -9,7 +9,7 @@ import shutil
 import socket
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -299,6 +299,22 @@ def _cut(part: slice, side: int) -> Iterator[tuple[int, slice]]:
     """
     for k in range(part.start // side, -(-part.stop // side)):
         yield k, slice(max(k * side, part.start), min((k + 1) * side, part.stop))
+
+
+@contextmanager
+def saying_what_is_kept(store: TileStore) -> Iterator[None]:
+    """Where a run ends early, say that it can go on; leave nothing behind where nothing is finished."""
+    try:
+        yield
+    except BaseException as error:
+        if not store.done():
+            store.remove()
+        elif isinstance(error, OutputError | KeyboardInterrupt) and "--resume" not in str(error):
+            said = str(error) or "interrupted"
+            raise type(error)(
+                f"{said}. The finished tiles are kept: the same command with --resume goes on from there."
+            ) from error
+        raise
 
 
 def _create(folder: Path, manifest: dict[str, Any]) -> None:
