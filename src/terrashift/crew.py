@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+import torch
 
 from .core.tiles import Tile
 
@@ -41,3 +45,19 @@ class Threads:
         """See `Crew.stop`."""
         self.halt.set()
         self.pool.shutdown(cancel_futures=True)
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def one_thread_per_tile() -> Iterator[None]:
+    """Keep torch from splitting one tile over threads: sums would change with the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

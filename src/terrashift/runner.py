@@ -6,9 +6,8 @@ import math
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -21,7 +20,7 @@ from .core.field import DisplacementField, Flow
 from .core.grid import Grid
 from .core.source import PairSource
 from .core.tiles import Tile, plan_tiles
-from .crew import Crew, Threads
+from .crew import Crew, Threads, available_cores, one_thread_per_tile
 from .errors import IncompleteError, OptionError, OutputError
 from .estimators.base import Estimator, Search
 from .estimators.blocks import measure_tile
@@ -198,7 +197,7 @@ def run_job(job: TileJob, tiles: list[Tile], workers: int, progress: Progress | 
     Raises:
         IncompleteError, OutputError, KeyboardInterrupt: as `run_tiles`.
     """
-    with _one_thread_per_tile(), ThreadPoolExecutor(max(1, min(workers, len(tiles))), "tile") as pool:
+    with one_thread_per_tile(), ThreadPoolExecutor(max(1, min(workers, len(tiles))), "tile") as pool:
         run_crew(Threads(pool, job, job.stop), tiles, job.store.done(), job.what, progress)
 
 
@@ -392,11 +391,6 @@ def count_workers(estimator: Estimator, search: Search, measurements: int, optio
     return min(options.threads or available_cores(), fitting)
 
 
-def available_cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def resident_bytes() -> int:
     """Memory that this process holds now; its peak so far where the system does not tell."""
     try:
@@ -415,14 +409,3 @@ def _peak_bytes() -> int:
         return 500 << 20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-@contextmanager
-def _one_thread_per_tile() -> Iterator[None]:
-    """Keep torch from splitting one tile over threads: sums would change with the number of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from ..crew import available_cores
 from ..recipe import Recipe
-from ..runner import available_cores
 from .results import Status
 from .table import Job
 

@@ -10,8 +10,9 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
+from ..crew import available_cores
 from ..errors import OptionError
-from ..runner import RunOptions, available_cores
+from ..runner import RunOptions
 from .options import ClusterOptions
 from .workers import Cluster, silent, some
 

@@ -29,13 +29,14 @@ from terrashift.batch.table import Job, overridden, read_jobs
 from terrashift.cluster.workers import Cluster
 from terrashift.core.field import DisplacementField
 from terrashift.core.grid import Grid
+from terrashift.crew import available_cores
 from terrashift.errors import InputError, OptionError, OutputError
 from terrashift.estimators.frequency import Frequency
 from terrashift.io.cog import blocks_of, write_field
 from terrashift.io.store import work_folder
 from terrashift.pipeline import measure
 from terrashift.recipe import Recipe
-from terrashift.runner import RunOptions, available_cores
+from terrashift.runner import RunOptions
 from terrashift.verbs.batch import _parse
 
 FLAGS = ["--method", "frequency", "--window", "16", "--start-window-px", "32", "--step", "8", "--tile-px", "1"]
