@@ -26,11 +26,11 @@ from terrashift.core.tiles import Tile, plan_tiles
 from terrashift.estimators.base import Search
 from terrashift.estimators.frequency import Frequency
 from terrashift.io.raster import open_pair
-from terrashift.io.store import work_folder
+from terrashift.io.store_folder import work_folder
 from terrashift.pipeline import Watch, measure
 from terrashift.recipe import Recipe
 from terrashift.regularise.blocks import BLOCK
-from terrashift.runner import RunOptions
+from terrashift.resources import RunOptions
 
 RUN = RunOptions(threads=1, device="cpu")
 JOBS = {

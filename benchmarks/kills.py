@@ -26,7 +26,7 @@ from memory import generate
 from methods import machine
 
 from terrashift import cli
-from terrashift.io.store import work_folder
+from terrashift.io.store_folder import work_folder
 
 METHOD = "--method frequency --window 16 --start-window-px 32 --step 4 --search-px 2 --tile-px 64 --threads 1"
 SMOOTHED = "--regularize log_tv --strength-px 0.1 --device cpu"

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from methods import machine
 
-from terrashift.runner import parse_bytes
+from terrashift.resources import parse_bytes
 from terrashift.simulate.scene import procedural_scene
 
 PATCH_PX = 1000  # drawn once and repeated, mirrored, so that it joins

@@ -19,6 +19,7 @@ pipeline sharpen evaluate page
 presets product report cluster losses
 recipe
 runner
+resources
 crew
 plot train
 analyse

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .regularise.log_tv import LogTv as LogTv
     from .regularise.quadratic import Quadratic as Quadratic
     from .regularise.tv import Tv as Tv
-    from .runner import RunOptions as RunOptions
+    from .resources import RunOptions as RunOptions
 
 _HOMES = {
     "Cnn4l": "estimators.cnn4l",
@@ -50,7 +50,7 @@ _HOMES = {
     "Quadratic": "regularise.quadratic",
     "ReadOptions": "io.raster",
     "Recipe": "recipe",
-    "RunOptions": "runner",
+    "RunOptions": "resources",
     "SeaRaft": "estimators.searaft",
     "SearchOptions": "estimators.search",
     "Spatial": "estimators.spatial",

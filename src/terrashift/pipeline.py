@@ -21,6 +21,7 @@ from .core.grid import Grid
 from .core.image import Image, Pair
 from .core.source import ArrayPair, PairSource
 from .core.tiles import plan_tiles
+from .crew import Progress
 from .errors import InputError
 from .estimators.base import Search
 from .estimators.search import choose_search, coarse_motion
@@ -29,21 +30,16 @@ from .io.cog import to_tags, write_field
 from .io.opening import bounded_cache
 from .io.raster import Raster, RasterPair, ReadOptions, open_pair
 from .io.sinks import MemorySink, StoredFlow
-from .io.store import TileStore, discard, saying_what_is_kept, work_folder
+from .io.store import TileStore, saying_what_is_kept
+from .io.store_folder import discard, work_folder
 from .losses import FAILED_TILES, Losses
 from .plot.maps import quicklook
 from .product import Files, Thumbnail, provenance
 from .recipe import Recipe
 from .regularise.blocks import BLOCK
 from .report import Accumulator, Summary
-from .runner import (
-    Ground,
-    Progress,
-    require_memory,
-    require_regularise_memory,
-    run_regularise,
-    run_tiles,
-)
+from .resources import require_memory, require_regularise_memory
+from .runner import Ground, run_regularise, run_tiles
 
 SMALLEST_SEARCH = Search((0, 0), (1, 1))
 

@@ -31,7 +31,7 @@ from .regularise.log_tv import LogTv
 from .regularise.off import Off
 from .regularise.quadratic import Quadratic
 from .regularise.tv import Tv
-from .runner import RunOptions
+from .resources import RunOptions
 
 Method = Frequency | Spatial | MicroFlow | GeoFlowNet | Iterative | SeaRaft | Cnn4l
 METHODS: dict[str, type[Method]] = {

@@ -16,15 +16,17 @@ from torch import Tensor
 
 from .core.grid import Grid
 from .core.tiles import Tile, plan_tiles
+from .crew import Progress, run_job
 from .errors import OptionError
 from .io.aligned import write_bands
 from .io.atomic import atomic_write_text, check_targets
 from .io.cog import to_tags
 from .io.raster import ReadOptions, checksum
 from .io.sinks import TileSink
-from .io.store import TileStore, discard, saying_what_is_kept, work_folder
+from .io.store import TileStore, saying_what_is_kept
+from .io.store_folder import discard, work_folder
 from .register.files import bounded_cache
-from .runner import Progress, RunOptions, run_job, workers_for
+from .resources import RunOptions, workers_for
 from .superres.base import Method
 from .superres.brightness import ANCHOR_HALO, anchored
 from .superres.check import SIDE_PX, HeldOut, held_out
@@ -218,8 +220,7 @@ def sharpen(
         with TileStore.open(folder, grid.shape, scale * side, _key(facts), resume, bands=sharpener.bands) as store:
             with saying_what_is_kept(store):
                 tiles = list(plan_tiles(grid.shape, scale * side))
-                on_gpu = request.run.torch_device == "cuda"
-                run_job(_Job(sharpener, store, side), tiles, 1 if on_gpu else workers, watch.tiles)
+                run_job(_Job(sharpener, store, side), tiles, workers, watch.tiles)
                 _write(names, store, grid, stack, facts)
             store.remove()
     return facts

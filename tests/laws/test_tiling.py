@@ -16,7 +16,8 @@ from terrashift.core.grid import Grid
 from terrashift.estimators.base import Search
 from terrashift.estimators.blocks import measure_whole
 from terrashift.estimators.consistency import WithBackward
-from terrashift.runner import RunOptions, run_tiles
+from terrashift.resources import RunOptions
+from terrashift.runner import run_tiles
 
 SEARCH = Search(centre=(1, 0), radius=(2, 3))
 GRIDS = {

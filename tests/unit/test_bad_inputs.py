@@ -19,7 +19,7 @@ from affine import Affine
 from terrashift import cli, pipeline
 from terrashift.errors import OutputError
 from terrashift.io.cog import read_field
-from terrashift.io.store import work_folder
+from terrashift.io.store_folder import work_folder
 
 SHAPE = (96, 112)
 SHIFT_XY = (0.4, -0.3)

@@ -19,12 +19,13 @@ from terrashift.errors import IncompleteError
 from terrashift.estimators.frequency import Frequency
 from terrashift.estimators.search import SearchOptions
 from terrashift.io.cog import read_field
-from terrashift.io.store import TileStore, work_folder
+from terrashift.io.store import TileStore
+from terrashift.io.store_folder import work_folder
 from terrashift.losses import FAILED_TILES
 from terrashift.pipeline import Watch, measure
 from terrashift.recipe import Recipe
 from terrashift.regularise.quadratic import Quadratic
-from terrashift.runner import RunOptions
+from terrashift.resources import RunOptions
 
 SHAPE = (600, 300)
 RECIPE = Recipe(

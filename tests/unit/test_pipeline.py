@@ -26,14 +26,14 @@ from terrashift.errors import IncompleteError, InputError, OptionError, OutputEr
 from terrashift.estimators.frequency import Frequency
 from terrashift.estimators.search import SearchOptions
 from terrashift.io.cog import read_field
-from terrashift.io.store import work_folder
+from terrashift.io.store_folder import work_folder
 from terrashift.ops.spectral import fourier_shift
 from terrashift.pipeline import Watch, measure, measure_arrays
 from terrashift.product import PICTURE_PX, Files, Thumbnail
 from terrashift.recipe import Recipe
 from terrashift.regularise.log_tv import LogTv
 from terrashift.regularise.tv import Tv
-from terrashift.runner import RunOptions
+from terrashift.resources import RunOptions
 
 SHAPE = (300, 400)
 SHIFT = (0.4, -0.3)

@@ -23,7 +23,7 @@ from terrashift.regularise.log_tv import LogTv
 from terrashift.regularise.off import Off
 from terrashift.regularise.quadratic import Quadratic
 from terrashift.regularise.tv import Tv
-from terrashift.runner import RunOptions
+from terrashift.resources import RunOptions
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..cluster.workers import Cluster
 from ..errors import OutputError
-from ..io.store import work_folder
+from ..io.store_folder import work_folder
 from ..pipeline import Watch, measure
 from ..product import Files
 from .children import Children, Options, Outcome

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..crew import available_cores
 from ..errors import OptionError
-from ..runner import RunOptions
+from ..resources import RunOptions
 from .options import ClusterOptions
 from .workers import Cluster, silent, some
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 import torch
 
 from ..core.tiles import Tile
+from ..crew import Stopped
 from ..errors import OutputError
 from ..estimators.base import Search
 from ..io.opening import bounded_cache
@@ -21,7 +22,8 @@ from ..io.sinks import StoredFlow
 from ..io.store import TileStore
 from ..recipe import Recipe
 from ..regularise.base import Regulariser
-from ..runner import Ground, Measuring, Smoothing, Stopped, regularise_workers, require_memory
+from ..resources import regularise_workers, require_memory
+from ..runner import Ground, Measuring, Smoothing
 from .sight import code_hash, where
 
 P = ParamSpec("P")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.tiles import plan_tiles
+from ..crew import Progress, run_crew
 from ..errors import OptionError
 from ..estimators.base import Search
 from ..io.atomic import scratch
@@ -18,7 +19,7 @@ from ..io.sinks import StoredFlow
 from ..io.store import TileStore
 from ..recipe import Recipe
 from ..regularise.blocks import settle
-from ..runner import Ground, Progress, run_crew
+from ..runner import Ground
 from .crew import crew_of
 from .orders import MeasureOrder, Order, Report, SmoothOrder, enter
 from .sight import Landmark, Look, absolute, code_hash, problems

@@ -132,7 +132,7 @@ def _masks(found: Any) -> Any:
 
 
 def _device(found: Any) -> str:
-    from ..runner import RunOptions
+    from ..resources import RunOptions
 
     return RunOptions(device=found.device).torch_device
 

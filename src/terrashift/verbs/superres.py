@@ -19,7 +19,7 @@ their sigmas, the number of frames) on the reference's grid, and a summary (.jso
 def superres(words: Sequence[str]) -> int:
     """`terrashift superres frame1.tif frame2.tif ... -o sharp.tif --scale 3`."""
     from ..io.raster import ReadOptions
-    from ..runner import RunOptions
+    from ..resources import RunOptions
     from ..sharpen import Request, Watch, sharpen
     from ..superres.files import MaskOptions
     from ..superres.options import SuperresOptions

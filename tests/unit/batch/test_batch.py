@@ -33,10 +33,10 @@ from terrashift.crew import available_cores
 from terrashift.errors import InputError, OptionError, OutputError
 from terrashift.estimators.frequency import Frequency
 from terrashift.io.cog import blocks_of, write_field
-from terrashift.io.store import work_folder
+from terrashift.io.store_folder import work_folder
 from terrashift.pipeline import measure
 from terrashift.recipe import Recipe
-from terrashift.runner import RunOptions
+from terrashift.resources import RunOptions
 from terrashift.verbs.batch import _parse
 
 FLAGS = ["--method", "frequency", "--window", "16", "--start-window-px", "32", "--step", "8", "--tile-px", "1"]

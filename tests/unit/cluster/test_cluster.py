@@ -18,18 +18,21 @@ from terrashift.cluster import crew
 from terrashift.cluster.connect import connect
 from terrashift.cluster.options import ClusterOptions
 from terrashift.cluster.workers import Cluster
+from terrashift.crew import Progress
 from terrashift.errors import IncompleteError, OptionError
 from terrashift.estimators.base import Search
 from terrashift.estimators.frequency import Frequency
 from terrashift.estimators.search import SearchOptions
 from terrashift.io.raster import open_pair
 from terrashift.io.sinks import StoredFlow
-from terrashift.io.store import TileStore, work_folder
+from terrashift.io.store import TileStore
+from terrashift.io.store_folder import work_folder
 from terrashift.pipeline import measure
 from terrashift.recipe import Recipe
 from terrashift.regularise.blocks import BLOCK
 from terrashift.regularise.tv import Tv
-from terrashift.runner import Ground, Progress, RunOptions
+from terrashift.resources import RunOptions
+from terrashift.runner import Ground
 
 pytest.importorskip("distributed")
 

@@ -18,15 +18,18 @@ from terrashift.cluster.options import ClusterOptions
 from terrashift.cluster.orders import MeasureOrder, Report, enter, leave, perform
 from terrashift.cluster.sight import Landmark, Look, absolute, code_hash, problems
 from terrashift.cluster.workers import Cluster
+from terrashift.crew import Stopped
 from terrashift.errors import OptionError, OutputError
 from terrashift.estimators import networks
 from terrashift.estimators.base import Search
 from terrashift.estimators.frequency import Frequency
 from terrashift.estimators.microflow import MicroFlow
 from terrashift.io.raster import open_pair
-from terrashift.io.store import TileStore, discard
+from terrashift.io.store import TileStore
+from terrashift.io.store_folder import discard
 from terrashift.recipe import Recipe
-from terrashift.runner import Measuring, RunOptions, Stopped
+from terrashift.resources import RunOptions
+from terrashift.runner import Measuring
 
 RECIPE = Recipe(
     estimate=Frequency(window_px=16, start_window_px=32, step_px=8),

@@ -15,7 +15,8 @@ import torch
 
 from terrashift.core.tiles import plan_tiles
 from terrashift.errors import OutputError
-from terrashift.io.store import TileStore, discard, work_folder
+from terrashift.io.store import TileStore
+from terrashift.io.store_folder import discard
 
 SHAPE, SIDE = (37, 53), 16
 TILES = list(plan_tiles(SHAPE, SIDE))
@@ -69,39 +70,6 @@ def test_a_run_is_resumed_where_it_ended(tmp_path: Path):
             store.read(TILES[6])
 
 
-def test_blocks_are_those_of_the_finished_tiles(tmp_path: Path):
-    with open_store(tmp_path / "w") as store:
-        for tile in TILES[::2]:
-            store.write(tile, content(tile))
-        blocks = list(store.blocks(TILES))
-    assert [(row, column) for row, column, _ in blocks] == [(t.core[0].start, t.core[1].start) for t in TILES[::2]]
-    torch.testing.assert_close(blocks[1][2], content(TILES[2]), equal_nan=True)
-
-
-def test_an_unfinished_run_is_neither_resumed_nor_lost_unasked(tmp_path: Path):
-    open_store(tmp_path / "w").close()
-    with pytest.raises(OutputError, match="keeps an unfinished run: pass --resume to go on with it, or --overwrite"):
-        open_store(tmp_path / "w")
-    with open_store(tmp_path / "w", resume=True) as store:
-        assert store.done() == set()
-
-
-def test_another_run_is_refused_with_what_differs(tmp_path: Path):
-    open_store(tmp_path / "w").close()
-    recipe = {"window_px": 64, "method": "frequency", "step_px": 4}
-    for resume in (True, False):
-        with pytest.raises(OutputError) as caught:
-            open_store(tmp_path / "w", resume=resume, recipe=recipe, inputs=("abc", "xyz"))
-        text = str(caught.value)
-        assert "recipe.window_px: 32 then, 64 now" in text
-        assert "recipe.step_px: null then, 4 now" in text
-        assert 'inputs: ["abc", "def"] then, ["abc", "xyz"] now' in text
-        assert "method" not in text
-        assert "--overwrite to start again" in text
-    with pytest.raises(OutputError, match="tile: 16 then, 8 now"):
-        TileStore.open(tmp_path / "w", SHAPE, 8, KEY, resume=True)
-
-
 def test_resume_without_an_earlier_run_starts_one(tmp_path: Path):
     with open_store(tmp_path / "w", resume=True) as store:
         assert store.done() == set()
@@ -120,29 +88,6 @@ def test_removing_leaves_nothing(tmp_path: Path):
     store.write(TILES[0], content(TILES[0]))
     store.remove()
     assert os.listdir(tmp_path) == []
-    open_store(tmp_path / "w").close()
-    discard(tmp_path / "w")
-    discard(tmp_path / "w")
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_removal_cut_short_leaves_no_finished_tiles(tmp_path: Path):
-    with open_store(tmp_path / "w") as store:
-        store.write(TILES[0], content(TILES[0]))
-    (tmp_path / "w" / "manifest.json").unlink()
-    with open_store(tmp_path / "w", resume=True) as store:
-        assert store.done() == set()
-
-
-def test_a_folder_of_something_else_is_left_alone(tmp_path: Path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    (folder / "cat.jpg").write_bytes(b"cat")
-    with pytest.raises(OutputError, match="left alone"):
-        discard(folder)
-    with pytest.raises(OutputError, match="holds files of something else"):
-        open_store(folder)
-    assert (folder / "cat.jpg").read_bytes() == b"cat"
 
 
 def test_a_damaged_tile_is_noticed(tmp_path: Path):
@@ -152,15 +97,6 @@ def test_a_damaged_tile_is_noticed(tmp_path: Path):
         chunk.write_bytes(chunk.read_bytes()[:-3])
         with pytest.raises(OutputError, match=r"tile 0\.0 in .* is damaged: delete .*0\.0 and pass --resume"):
             store.read(TILES[0])
-
-
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
-    with pytest.raises(OutputError, match=r"cannot write .*none/w: "):
-        open_store(tmp_path / "none" / "w")
-
-
-def test_the_work_folder_lies_beside_the_output():
-    assert work_folder("a/field.tif") == Path("a/field.tif.terrashift-work")
 
 
 def filled(folder: Path) -> TileStore:

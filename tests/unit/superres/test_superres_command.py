@@ -14,7 +14,7 @@ from planted_bursts import SHIFTS, burst, psnr
 
 from terrashift import cli, sharpen
 from terrashift.io.raster import ReadOptions
-from terrashift.runner import RunOptions
+from terrashift.resources import RunOptions
 from terrashift.superres.brightness import gathered
 from terrashift.superres.files import MaskOptions, open_frames
 from terrashift.superres.methods import baseline
