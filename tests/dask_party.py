@@ -57,11 +57,11 @@ class Party:
             assert time.monotonic() < deadline, (self.folder / "0.log").read_text()
             time.sleep(0.05)
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
+    def start_worker(self, *words: str) -> subprocess.Popen[bytes]:
         """A worker of one thread that nobody starts anew when it dies."""
         return self.start(
             *("worker", "--scheduler-file", str(self.file), "--host", "127.0.0.1", "--nthreads", "1"),
-            *("--no-nanny", "--no-dashboard", "--local-directory", str(self.folder)),
+            *("--no-nanny", "--no-dashboard", "--local-directory", str(self.folder), *words),
         )
 
     def end(self) -> None:
@@ -88,6 +88,15 @@ def write_pair(folder: Path, shape: tuple[int, int]) -> tuple[str, str]:
             dataset.write(band.numpy().astype(np.float32), 1)
         names.append(str(folder / name))
     return names[0], names[1]
+
+
+def damage_block(path: str, column: int, row: int) -> None:
+    """Overwrite the start of one compressed block of a GeoTIFF."""
+    with rasterio.open(path) as dataset:
+        block = int(dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=1))
+    with open(path, "r+b") as file:
+        file.seek(block)
+        file.write(bytes(64))
 
 
 def bits(path: Path) -> bytes:

@@ -21,7 +21,7 @@ from terrashift.estimators.search import SearchOptions
 from terrashift.io.cog import read_field
 from terrashift.io.store import TileStore
 from terrashift.io.store_folder import work_folder
-from terrashift.losses import FAILED_TILES
+from terrashift.losses import FAILED_TILES, Losses
 from terrashift.pipeline import Watch, measure
 from terrashift.recipe import Recipe
 from terrashift.regularise.quadratic import Quadratic
@@ -151,6 +151,15 @@ def test_where_every_tile_failed_nothing_is_written(pair, tmp_path, monkeypatch)
     with pytest.raises(IncompleteError, match="haunted"):
         measure(*pair, tmp_path / "d.tif", PARTIAL)
     assert not (tmp_path / "d.tif").exists()
+
+
+def test_a_run_that_lost_its_cluster_is_cut_short_and_not_partial(tmp_path):
+    losses = Losses(PARTIAL, pytest.fail)
+    with TileStore.open(tmp_path / "w", (4, 6), 4, {}) as store:
+        with pytest.raises(IncompleteError, match="no worker"), losses.borne(store):
+            raise IncompleteError("no worker has been left for long")  # which names no tile
+        assert store.done() == set()
+    assert losses.tags == {}
 
 
 def test_a_tile_that_was_given_up_is_tried_again_by_the_next_run(tmp_path):

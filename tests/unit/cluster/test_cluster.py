@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import rasterio
-from dask_party import Party, bits, write_pair
+from dask_party import Party, bits, damage_block, write_pair
 
 from terrashift import cli, runner
 from terrashift.cluster import connect as connecting
@@ -148,11 +147,7 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_nothing_running(joined, pair, 
 def test_a_failing_tile_does_not_stop_the_others_and_is_named(joined, tmp_path):
     pair = write_pair(tmp_path, SHAPE)
     source = open_pair(*pair)
-    with rasterio.open(pair[1]) as dataset:
-        block = int(dataset.get_tag_item("BLOCK_OFFSET_18_1", "TIFF", bidx=1))
-    with open(pair[1], "r+b") as file:
-        file.seek(block)
-        file.write(bytes(64))
+    damage_block(pair[1], 18, 1)
     with TileStore.open(tmp_path / "w", FIELD, SIDE, {}) as store:
         with pytest.raises(IncompleteError, match=rf"of {TILES} tiles failed ") as raised:
             joined.run_tiles(source, SEARCH, store, RECIPE)
