@@ -27,10 +27,11 @@ from terrashift.estimators.base import Search
 from terrashift.estimators.frequency import Frequency
 from terrashift.io.raster import open_pair
 from terrashift.io.store_folder import work_folder
-from terrashift.pipeline import Watch, measure
+from terrashift.pipeline import measure
 from terrashift.recipe import Recipe
 from terrashift.regularise.blocks import BLOCK
 from terrashift.resources import RunOptions
+from terrashift.watch import Watch
 
 RUN = RunOptions(threads=1, device="cpu")
 JOBS = {

@@ -21,6 +21,7 @@ recipe
 runner
 resources
 crew
+watch
 plot train
 analyse
 superres restore

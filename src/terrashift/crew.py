@@ -15,9 +15,7 @@ import torch
 from .core.tiles import Tile
 from .errors import IncompleteError, OutputError
 from .io.sinks import TileSink
-
-Progress = Callable[[int, int], None]
-"""Called with (finished tiles, all tiles), from the thread that started the run."""
+from .watch import Progress
 
 
 @runtime_checkable  # the tests check every annotation

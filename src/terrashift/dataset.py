@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from .core.field import DisplacementField, Flow
 from .errors import OptionError, OutputError
 from .io.arrays import read_arrays
-from .io.atomic import atomic_write_text, check_space, explain
+from .io.atomic import atomic_write_text, check_space, explaining
 from .io.draft import Draft
 from .io.pairs import ArrayPlan, PairFiles, arrays_to_npz, create_arrays, write_arrays, write_pair
 from .io.untrusted import LARGEST_VECTORS, Malformed, expect_object, parse_json, read_text
@@ -112,7 +112,7 @@ def make_dataset(job: Job, folder: Path, run: Run) -> Made:
     form = job.options.form(job.draw)
     _refuse_job(job)
     _refuse_folder(folder, run.overwrite)
-    try:
+    with explaining(folder, _bytes(job, form)):
         check_space(folder, _bytes(job, form))
         work = Draft.open(folder, _key(job, form, run.version), run.overwrite)
         try:
@@ -121,10 +121,6 @@ def make_dataset(job: Job, folder: Path, run: Run) -> Made:
             work.publish()
         finally:
             work.close()
-    except OutputError:
-        raise
-    except OSError as error:
-        raise explain(folder, error, _bytes(job, form)) from error
     return Made(folder, card)
 
 

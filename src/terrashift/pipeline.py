@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +20,6 @@ from .core.grid import Grid
 from .core.image import Image, Pair
 from .core.source import ArrayPair, PairSource
 from .core.tiles import plan_tiles
-from .crew import Progress
 from .errors import InputError
 from .estimators.base import Search
 from .estimators.search import choose_search, coarse_motion
@@ -40,21 +38,9 @@ from .regularise.blocks import BLOCK
 from .report import Accumulator, Summary
 from .resources import require_memory, require_regularise_memory
 from .runner import Ground, run_regularise, run_tiles
+from .watch import Progress, Watch
 
 SMALLEST_SEARCH = Search((0, 0), (1, 1))
-
-
-def _quiet(*_: object) -> None:
-    """Say nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Who hears how a run goes on."""
-
-    say: Callable[[str], None] = _quiet
-    warn: Callable[[str], None] = _quiet
-    tiles: Progress = _quiet
 
 
 def measure(

@@ -14,14 +14,12 @@ from torch import Tensor
 from .core.field import DisplacementField
 from .core.grid import Grid
 from .core.tiles import Tile
-from .errors import OptionError
 from .estimators.base import Search
-from .io.atomic import check_targets
+from .io.atomic import check_targets, require_geotiff
 from .io.raster import Raster, RasterPair, checksum
 from .recipe import Recipe
 
 PICTURE_PX = 1500  # longest side of the field from which the quicklook is drawn
-FIELD_SUFFIXES = (".tif", ".tiff")
 CONVENTION = (
     "east and north are the motion of the ground from before to after, positive toward the east and the north of the "
     "grid, in {unit}; NaN where there is no value, and reasons says why: 1 nodata, 2 edge, 4 low score, 8 no texture, "
@@ -48,8 +46,7 @@ class Files(NamedTuple):
             OptionError: where the name does not say that it is a GeoTIFF.
         """
         field = Path(output)
-        if field.suffix.lower() not in FIELD_SUFFIXES:
-            raise OptionError(f"the result is a GeoTIFF, so call it {field.with_suffix('.tif')} instead of {field}")
+        require_geotiff(field)
         stem = field.with_suffix("")
         return cls(field, *(stem.with_name(stem.name + end) for end in (".recipe.yaml", ".png", ".json")))
 

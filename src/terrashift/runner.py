@@ -14,13 +14,14 @@ from .core.field import DisplacementField, Flow
 from .core.grid import Grid
 from .core.source import PairSource
 from .core.tiles import Tile, plan_tiles
-from .crew import Progress, Stopped, run_job
+from .crew import Stopped, run_job
 from .estimators.base import Estimator, Search
 from .estimators.blocks import measure_tile
 from .io.sinks import TileSink
 from .regularise.base import Regulariser
 from .regularise.blocks import BLOCK, FlowSource, regularise_tile, settle
 from .resources import RunOptions, regularise_workers, require_memory
+from .watch import Progress
 
 
 class Ground(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -16,10 +16,9 @@ from torch import Tensor
 
 from .core.grid import Grid
 from .core.tiles import Tile, plan_tiles
-from .crew import Progress, run_job
-from .errors import OptionError
+from .crew import run_job
 from .io.aligned import write_bands
-from .io.atomic import atomic_write_text, check_targets
+from .io.atomic import atomic_write_text, check_targets, require_geotiff
 from .io.cog import to_tags
 from .io.raster import ReadOptions, checksum
 from .io.sinks import TileSink
@@ -38,8 +37,8 @@ from .superres.outliers import OUTLIER_HALO, without_outliers
 from .superres.stack import Stack, build_stack
 from .superres.trust import TRUST_HALO, agreeing
 from .superres.upsample import count_frames
+from .watch import Watch
 
-SUFFIXES = (".tif", ".tiff")
 TILE_PX = 256
 BYTES_PER_PX = 200
 """Of a frame's pixel while it is read, placed and compared with the others."""
@@ -49,10 +48,6 @@ CONVENTION = (
     "no frame holds); frames counts usable ones; shift px is (x right, y down) of a frame against the reference by its "
     "georeferencing, frame(p + shift) = reference(p)"
 )
-
-
-def _quiet(*_: object) -> None:
-    """Say nothing."""
 
 
 class Output(NamedTuple):
@@ -71,8 +66,7 @@ class Output(NamedTuple):
         Raises:
             OptionError: where the name does not say that it is a GeoTIFF.
         """
-        if output.suffix.lower() not in SUFFIXES:
-            raise OptionError(f"the result is a GeoTIFF, so call it {output.with_suffix('.tif')} instead of {output}")
+        require_geotiff(output)
         return cls(output, output.with_suffix(".json"))
 
 
@@ -87,15 +81,6 @@ class Request:
     bands: tuple[str, ...] = ()
     """By number or name; all that hold data unless given."""
     masks: MaskOptions = field(default_factory=MaskOptions)
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """Who hears how a run goes on."""
-
-    say: Callable[[str], None] = _quiet
-    warn: Callable[[str], None] = _quiet
-    tiles: Progress = _quiet
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,11 @@ from terrashift.io.cog import read_field
 from terrashift.io.store import TileStore
 from terrashift.io.store_folder import work_folder
 from terrashift.losses import FAILED_TILES, Losses
-from terrashift.pipeline import Watch, measure
+from terrashift.pipeline import measure
 from terrashift.recipe import Recipe
 from terrashift.regularise.quadratic import Quadratic
 from terrashift.resources import RunOptions
+from terrashift.watch import Watch
 
 SHAPE = (600, 300)
 RECIPE = Recipe(

@@ -28,12 +28,13 @@ from terrashift.estimators.search import SearchOptions
 from terrashift.io.cog import read_field
 from terrashift.io.store_folder import work_folder
 from terrashift.ops.spectral import fourier_shift
-from terrashift.pipeline import Watch, measure, measure_arrays
+from terrashift.pipeline import measure, measure_arrays
 from terrashift.product import PICTURE_PX, Files, Thumbnail
 from terrashift.recipe import Recipe
 from terrashift.regularise.log_tv import LogTv
 from terrashift.regularise.tv import Tv
 from terrashift.resources import RunOptions
+from terrashift.watch import Watch
 
 SHAPE = (300, 400)
 SHIFT = (0.4, -0.3)
@@ -346,7 +347,8 @@ def test_a_run_killed_in_either_pass_is_resumed_to_the_same_bits(smoothed, pair,
     program = f"""
 import os, signal, sys
 from terrashift import pipeline, runner
-from terrashift.pipeline import Watch, measure
+from terrashift.pipeline import measure
+from terrashift.watch import Watch
 from terrashift.recipe import Recipe
 
 pipeline.BLOCK = runner.BLOCK = {BLOCK}

@@ -12,8 +12,9 @@ from pathlib import Path
 from ..cluster.workers import Cluster
 from ..errors import OutputError
 from ..io.store_folder import work_folder
-from ..pipeline import Watch, measure
+from ..pipeline import measure
 from ..product import Files
+from ..watch import Watch
 from .children import Children, Options, Outcome
 from .results import Row, first_line, is_finished, numbers_or_reason, seconds_before, write_table
 from .table import Job

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError, OptionError
+from ..io.atomic import GEOTIFF_SUFFIXES
 from ..io.opening import is_plain
-from ..product import FIELD_SUFFIXES, Files
+from ..product import Files
 from ..recipe import Recipe, nearest
 
 NEEDED = ("before", "after")
@@ -154,7 +155,7 @@ def _output(row: _Row, folder: Path) -> Path:
     if not told and any(sign in _name(row) for sign in "/\\"):
         raise OptionError(f"name {_name(row)} holds a slash: results are named after it, so give another or an output")
     output = folder / (told or f"{_name(row)}.tif")
-    if output.suffix.lower() not in FIELD_SUFFIXES:
+    if output.suffix.lower() not in GEOTIFF_SUFFIXES:
         raise OptionError(f"output {told} is no name of a GeoTIFF: call it {output.with_suffix('.tif').name}")
     if output.with_suffix("").resolve() == (folder / SUMMARY).resolve():
         raise OptionError(f"{output.name} would have the name of the table of results: choose another")

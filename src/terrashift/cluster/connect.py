@@ -13,8 +13,9 @@ from typing import Any
 from ..crew import available_cores
 from ..errors import OptionError
 from ..resources import RunOptions
+from ..watch import silent
 from .options import ClusterOptions
-from .workers import Cluster, silent, some
+from .workers import Cluster, some
 
 CONNECT_S = 10.0
 WORKERS_S = 20.0

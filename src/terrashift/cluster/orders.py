@@ -16,6 +16,7 @@ from ..core.tiles import Tile
 from ..crew import Stopped
 from ..errors import OutputError
 from ..estimators.base import Search
+from ..io.lock import here
 from ..io.opening import bounded_cache
 from ..io.raster import RasterPair
 from ..io.sinks import StoredFlow
@@ -24,7 +25,7 @@ from ..recipe import Recipe
 from ..regularise.base import Regulariser
 from ..resources import regularise_workers, require_memory
 from ..runner import Ground, Measuring, Smoothing
-from .sight import code_hash, where
+from .sight import code_hash
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -169,7 +170,7 @@ def perform(order: Order, tile: Tile) -> None:
 def enter(order: Order) -> Report:
     """Take the post before any tile comes, so that what cannot work is known at once; runs on a worker."""
     desk = _desk(order)
-    return Report(where(), desk.post.seats, kind_of(desk.post.job.device))
+    return Report(here(), desk.post.seats, kind_of(desk.post.job.device))
 
 
 def leave(ticket: str) -> int:
@@ -201,7 +202,7 @@ def _desk(order: Order) -> _Desk:
         desk = _desks.get(order.ticket)
         if desk is None:
             if code_hash() != order.code:  # a worker that came after the others were asked
-                raise OutputError(f"{where()} runs other code of terrashift: install there what runs here")
+                raise OutputError(f"{here()} runs other code of terrashift: install there what runs here")
             post = order.take_post()
             desk = _desks[order.ticket] = _Desk(post, threading.Semaphore(post.seats))
             idle = [ticket for ticket, other in _desks.items() if not other.running and other is not desk]

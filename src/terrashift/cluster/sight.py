@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -24,11 +23,6 @@ def code_hash() -> str:
     for path in sorted(root.rglob("*.py")):
         crc = zlib.crc32(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes(), crc)
     return f"{crc:08x}"
-
-
-def where() -> str:
-    """This process, in words."""
-    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 @dataclass(frozen=True, slots=True)

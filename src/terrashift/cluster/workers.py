@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.tiles import plan_tiles
-from ..crew import Progress, run_crew
+from ..crew import run_crew
 from ..errors import OptionError
 from ..estimators.base import Search
 from ..io.atomic import scratch
@@ -20,16 +20,13 @@ from ..io.store import TileStore
 from ..recipe import Recipe
 from ..regularise.blocks import settle
 from ..runner import Ground
+from ..watch import Progress, silent
 from .crew import crew_of
 from .orders import MeasureOrder, Order, Report, SmoothOrder, enter
 from .sight import Landmark, Look, absolute, code_hash, problems
 
 SHOWN = 6
 """Workers that a message names."""
-
-
-def silent(text: str) -> None:
-    """Say nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -43,5 +43,17 @@ def markdown(text: object) -> str:
     return _MARKDOWN.sub(r"\\\1", escape(" ".join(printable(str(text)).split()), quote=False))
 
 
+def is_utf8(name: str) -> bool:
+    r"""False for an empty name, and for one that holds bytes of another alphabet, as the file system has them.
+
+    >>> is_utf8("M\u00fcnchen.tif"), is_utf8("M\udcfcnchen.tif")
+    (True, False)
+    """
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
+
+
 def _code(number: int) -> str:
     return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}"

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..core.text import is_utf8
 from ..errors import OptionError, OutputError
 
+GEOTIFF_SUFFIXES = (".tif", ".tiff")
 FULL_WORDS = ("space", "too large", "Write error")
 """What GDAL says of a disk that takes no more; it passes on no error number."""
 
@@ -24,14 +26,10 @@ def check_target(path: str | Path, overwrite: bool, needed_bytes: int = 0) -> No
         OutputError: where the folder is missing, may not be written or is too full, or the file exists already.
     """
     target = Path(path)
-    try:
+    with explaining(target):
         _refuse_place(target, overwrite)
         with scratch(target) as trial:
             trial.touch()
-    except OutputError:
-        raise
-    except OSError as error:
-        raise explain(target, error) from error
     check_space(target, needed_bytes)
 
 
@@ -52,7 +50,7 @@ def check_targets(paths: Iterable[Path], inputs: Iterable[str | Path], overwrite
 
 def _refuse_place(target: Path, overwrite: bool) -> None:
     folder = target.parent
-    if "\0" in str(target) or not _is_utf8(str(target)):
+    if "\0" in str(target) or not is_utf8(str(target)):
         raise OutputError(f"cannot write {str(target)!r}: it is no name. Choose another, with letters in UTF-8")
     if target.is_dir():
         raise OutputError(
@@ -69,11 +67,14 @@ def _refuse_place(target: Path, overwrite: bool) -> None:
         raise OutputError(f"{target} exists already: pass --overwrite to replace it, or choose another name")
 
 
-def _is_utf8(name: str) -> bool:
-    try:
-        return bool(name.encode())
-    except UnicodeEncodeError:  # bytes of another alphabet, as the file system has them
-        return False
+def require_geotiff(output: Path) -> None:
+    """Make sure that the name of a result says what it is.
+
+    Raises:
+        OptionError: where it does not end in .tif or .tiff.
+    """
+    if output.suffix.lower() not in GEOTIFF_SUFFIXES:
+        raise OptionError(f"the result is a GeoTIFF, so call it {output.with_suffix('.tif')} instead of {output}")
 
 
 def check_space(target: Path, needed_bytes: int) -> None:
@@ -107,14 +108,9 @@ def atomic_path(path: str | Path, needed_bytes: int = 0) -> Iterator[Path]:
         OutputError: where the disk is full or the folder may not be written.
     """
     target = Path(path)
-    try:
-        with scratch(target) as temporary:
-            yield temporary
-            give_name(temporary, target)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise explain(target, error, needed_bytes) from error
+    with explaining(target, needed_bytes), scratch(target) as temporary:
+        yield temporary
+        give_name(temporary, target)
 
 
 def atomic_write_text(path: str | Path, text: str) -> None:
@@ -145,11 +141,8 @@ def check_folder(target: Path, names: Iterable[str], overwrite: bool) -> None:
                 "name"
             )
     _refuse_place(target / "file" if target.is_dir() else target, overwrite)
-    with scratch(target) as trial:
-        try:
-            trial.touch()
-        except OSError as error:
-            raise explain(target, error) from error
+    with scratch(target) as trial, explaining(target):
+        trial.touch()
 
 
 def make_folder(folder: Path) -> None:
@@ -160,10 +153,8 @@ def make_folder(folder: Path) -> None:
     """
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file: give the name of a folder, which will be made")
-    try:
+    with explaining(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise explain(folder, error) from error
 
 
 @contextmanager
@@ -178,20 +169,32 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     replaced = temporary.with_name(temporary.name + ".replaced")
     try:
-        temporary.mkdir()
-        yield temporary
-        if target.exists():
-            os.replace(target, replaced)
-        os.replace(temporary, target)
-    except OutputError:
-        raise
-    except OSError as error:
-        raise explain(target, error) from error
+        with explaining(target):
+            temporary.mkdir()
+            yield temporary
+            if target.exists():
+                os.replace(target, replaced)
+            os.replace(temporary, target)
     finally:
         if replaced.exists() and not target.exists():  # the second step failed
             os.replace(replaced, target)
         for left in (temporary, replaced):
             shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def explaining(target: Path, needed_bytes: int = 0) -> Iterator[None]:
+    """Turn what the system says against writing `target` into what a user can act on.
+
+    Raises:
+        OutputError: for any `OSError` within, see `explain`; one that is such an error already passes as it is.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except OSError as error:
+        raise explain(target, error, needed_bytes) from error
 
 
 def explain(target: Path, error: BaseException, needed_bytes: int = 0) -> OutputError:

@@ -12,7 +12,8 @@ from typing import Any
 from ..errors import OutputError
 from .atomic import atomic_write_text
 from .lock import FolderLock
-from .untrusted import LARGEST_VECTORS, Malformed, expect_object, parse_json, read_text
+from .manifest import read_manifest
+from .untrusted import LARGEST_VECTORS, Malformed, parse_json, read_text
 
 PARTS = ("content", "done", "shown", "arrays")
 LOCK, MANIFEST, REPLACED = "lock", "manifest.json", "replaced"
@@ -50,7 +51,7 @@ class Draft:
         folder.mkdir(exist_ok=True)
         lock = FolderLock.acquire(folder / LOCK)
         try:
-            kept = _manifest(folder)
+            kept = read_manifest(folder / MANIFEST)
             if kept != key:
                 _refuse(folder, kept, overwrite)
                 (folder / MANIFEST).unlink(missing_ok=True)  # first: what a crash leaves then goes on with nothing
@@ -111,15 +112,6 @@ def _holder(folder: Path) -> int | None:
         return int((folder / LOCK).read_text())
     except (OSError, ValueError):
         return None
-
-
-def _manifest(folder: Path) -> dict[str, Any] | None:
-    try:
-        return dict(expect_object(parse_json(read_text(folder / MANIFEST, LARGEST_VECTORS))))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{folder / MANIFEST} cannot be read ({error}): delete {folder} and start again") from error
 
 
 def _sweep(folder: Path) -> None:

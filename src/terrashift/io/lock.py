@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 from ..errors import OutputError
@@ -43,6 +44,11 @@ class FolderLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def here() -> str:
+    """This process, in words."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def _is_current(path: Path, descriptor: int) -> bool:

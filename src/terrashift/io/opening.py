@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ..core.text import is_utf8
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def is_plain(path: str) -> bool:
 
 
 def _refuse_unreadable(path: str) -> None:
-    if "\0" in path or (not path.isprintable() and not _is_utf8(path)):
+    if "\0" in path or (not path.isprintable() and not is_utf8(path)):
         raise InputError(f"{path!r} is no name that GDAL takes: rename the file, with letters in UTF-8")
     if not is_plain(path):
         return
@@ -99,13 +100,6 @@ def _refuse_unreadable(path: str) -> None:
         raise InputError(f"{path} is empty (0 bytes): download or copy it again")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path} may not be read: change its permissions (chmod +r)")
-
-
-def _is_utf8(path: str) -> bool:
-    try:
-        return bool(path.encode())
-    except UnicodeEncodeError:  # bytes of another alphabet, as the file system has them
-        return False
 
 
 def _looks_like(path: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..core.field import DisplacementField
 from ..core.image import Image
-from .atomic import atomic_path, atomic_write_text, explain
+from .atomic import atomic_path, atomic_write_text, explain, explaining
 from .cog import blocks_of, to_tags, write_field
 from .georeference import parse_crs
 from .opening import open_dataset
@@ -52,17 +52,16 @@ def write_pair(folder: Path, pair: PairFiles, dates: Sequence[str] = ()) -> None
     """
     part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.part")
     try:
-        part.mkdir()
-        taken = [*dates, "", ""]
-        for image, name, date in ((pair.before, "before.tif", taken[0]), (pair.after, "after.tif", taken[1])):
-            write_image(part / name, image, {"ACQUISITION_DATE": date} if date[:1].isdigit() else {})
-        write_field(part / "truth.tif", pair.truth.grid, blocks_of(pair.truth), to_tags(pair.truth.made_by))
-        write_lines(part / "trace.geojson", pair.lines, pair.truth.grid.crs)
-        atomic_write_text(part / "pair.json", json.dumps(pair.about, indent=1, ensure_ascii=False))
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(part, folder)
-    except OSError as error:
-        raise explain(folder, error) from error
+        with explaining(folder):
+            part.mkdir()
+            taken = [*dates, "", ""]
+            for image, name, date in ((pair.before, "before.tif", taken[0]), (pair.after, "after.tif", taken[1])):
+                write_image(part / name, image, {"ACQUISITION_DATE": date} if date[:1].isdigit() else {})
+            write_field(part / "truth.tif", pair.truth.grid, blocks_of(pair.truth), to_tags(pair.truth.made_by))
+            write_lines(part / "trace.geojson", pair.lines, pair.truth.grid.crs)
+            atomic_write_text(part / "pair.json", json.dumps(pair.about, indent=1, ensure_ascii=False))
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -103,7 +102,7 @@ def create_arrays(group: Path, count: int, chunk: int, plan: Mapping[str, ArrayP
     """
     import zarr
 
-    try:
+    with explaining(group):
         part = group.with_name(f".{group.name}.part")
         root = zarr.create_group(str(part), overwrite=True, attributes=dict(about))
         for name, array in plan.items():
@@ -116,8 +115,6 @@ def create_arrays(group: Path, count: int, chunk: int, plan: Mapping[str, ArrayP
                 attributes={"meaning": array.meaning},
             )
         os.replace(part, group)
-    except OSError as error:
-        raise explain(group, error) from error
 
 
 def write_arrays(group: Path, chunk: int, number: int, values: Mapping[str, np.ndarray]) -> None:
@@ -128,7 +125,7 @@ def write_arrays(group: Path, chunk: int, number: int, values: Mapping[str, np.n
     """
     import zarr
 
-    try:
+    with explaining(group):
         root = zarr.open_group(str(group), mode="r+")
         for name, pairs in values.items():
             array: Any = root[name]
@@ -137,8 +134,6 @@ def write_arrays(group: Path, chunk: int, number: int, values: Mapping[str, np.n
                 if file.is_file():
                     with open(file, "rb+") as written:
                         os.fsync(written.fileno())
-    except OSError as error:
-        raise explain(group, error) from error
 
 
 def arrays_to_npz(group: Path, path: Path, chunk: int) -> None:

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from ..errors import InputError, OptionError, OutputError
 from .atomic import atomic_path, atomic_write_text, explain
 from .georeference import parse_crs, same_crs
-from .vectors import PIXELS, WGS84
+from .vectors import WGS84, collection
 
 SUFFIXES = (".gpkg", ".geojson", ".json")
 
@@ -82,12 +82,8 @@ def _column(values: np.ndarray) -> np.ndarray:
 
 
 def _write_json(target: Path, xy: np.ndarray, crs: str | None, fields: Mapping[str, np.ndarray]) -> None:
-    data: dict[str, Any] = {"type": "FeatureCollection"}
-    if crs is None:
-        data["coordinates_are"] = PIXELS
-    elif crs.upper().startswith("EPSG:"):
-        data["crs"] = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{crs[5:]}"}}
-    elif xy.shape[1] and not same_crs(crs, WGS84):
+    data = collection(crs)
+    if crs is not None and "crs" not in data and xy.shape[1] and not same_crs(crs, WGS84):
         xy = _to_degrees(xy, crs, target)
     columns = {name: values.tolist() for name, values in fields.items()}
     data["features"] = [

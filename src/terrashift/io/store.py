@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,8 +20,9 @@ from torch import Tensor
 from ..core.reasons import Reason
 from ..core.tiles import Tile, plan_tiles
 from ..errors import OutputError
-from .atomic import atomic_write_text, explain
-from .lock import FolderLock
+from .atomic import atomic_write_text, explaining
+from .lock import FolderLock, here
+from .manifest import read_manifest
 from .store_folder import (
     ARRAY,
     BANDS,
@@ -35,7 +35,6 @@ from .store_folder import (
     begin,
     delete,
     open_array,
-    read_manifest,
 )
 
 FORMAT = 1
@@ -91,13 +90,9 @@ class TileStore:
         wanted = {"format": FORMAT, "shape": list(shape), "tile": tile, "key": json.loads(json.dumps(key))}
         if bands != BANDS:  # what earlier versions left has none
             wanted["bands"] = bands
-        try:
+        with explaining(place):
             place.mkdir(exist_ok=True)
             lock = FolderLock.acquire(place / LOCK)
-        except OutputError:
-            raise
-        except OSError as error:
-            raise explain(place, error) from error
         try:
             begin(place, wanted, resume)
             return cls(place, shape, tile, open_array(place, wanted), lock)
@@ -113,9 +108,9 @@ class TileStore:
             OutputError: where this machine does not see that store, or it takes this ticket no longer.
         """
         place = Path(folder)
-        kept = read_manifest(place)
+        kept = read_manifest(place / MANIFEST)
         if kept is None:
-            raise OutputError(f"{place} is not to be seen from {_here()}: put it where all workers see it")
+            raise OutputError(f"{place} is not to be seen from {here()}: put it where all workers see it")
         rows, columns = kept["shape"]
         guest = cls(place, (rows, columns), kept["tile"], open_array(place, kept), None, ticket)
         guest._require_admitted()
@@ -138,7 +133,7 @@ class TileStore:
                 return
         except FileNotFoundError:
             pass
-        raise OutputError(f"{self.folder} takes tiles of this run no longer ({_here()}): it was stopped or begun anew")
+        raise OutputError(f"{self.folder} takes tiles of this run no longer ({here()}): it was stopped or begun anew")
 
     def next_pass(self, tile: int) -> TileStore:
         """A store inside this one for what a second pass makes of its tiles; goes on with what an earlier run left.
@@ -148,7 +143,7 @@ class TileStore:
         Args:
             tile: side of its tiles, measurements.
         """
-        kept = read_manifest(self.folder)
+        kept = read_manifest(self.folder / MANIFEST)
         if kept is None:
             raise OutputError(f"{self.folder} has lost its {MANIFEST}: delete the folder and start again")
         return TileStore.open(self.folder / NEXT, self.shape, tile, kept["key"], resume=True)
@@ -171,7 +166,7 @@ class TileStore:
             OutputError: where the disk is full, or a guest is no longer admitted; tiles finished before stay.
         """
         mark = self.folder / DONE / tile.key
-        try:
+        with explaining(self.folder):
             if self.lock is None:
                 self._require_admitted()
                 if mark.exists():
@@ -179,10 +174,6 @@ class TileStore:
             mark.unlink(missing_ok=True)
             self.array[:, *tile.core] = np.asarray(values.numpy(force=True), np.float32)
             atomic_write_text(mark, _flush(self._chunk(tile)))
-        except OutputError:
-            raise
-        except OSError as error:
-            raise explain(self.folder, error) from error
 
     def give_up(self, tile: Tile) -> None:
         """Keep a tile without any value, its reason FAILED; the next `open` counts it as unfinished again.
@@ -193,11 +184,9 @@ class TileStore:
         rows, columns = (part.stop - part.start for part in tile.core)
         values = torch.full((self.array.shape[0], rows, columns), torch.nan)
         values[-1] = float(Reason.FAILED)
-        try:
+        with explaining(self.folder):
             (self.folder / LOST).mkdir(exist_ok=True)
             (self.folder / LOST / tile.key).touch()
-        except OSError as error:
-            raise explain(self.folder, error) from error
         self.write(tile, values)
 
     def read(self, tile: Tile) -> Float[Tensor, "band height width"]:
@@ -280,11 +269,6 @@ def saying_what_is_kept(store: TileStore) -> Iterator[None]:
                 f"{said}. The finished tiles are kept: the same command with --resume goes on from there."
             ) from error
         raise
-
-
-def _here() -> str:
-    """This machine and process, for messages of guests."""
-    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def _flush(chunk: Path) -> str:

@@ -14,9 +14,9 @@ import numpy as np
 
 from ..core.field import DisplacementField
 from ..errors import OutputError
-from .atomic import atomic_write_text, explain
+from .atomic import atomic_write_text, explaining
 from .lock import FolderLock
-from .untrusted import LARGEST_VECTORS, expect_object, parse_json, read_text
+from .manifest import read_manifest
 
 BANDS = len(DisplacementField.BANDS)
 MANIFEST, ARRAY, DONE, LOCK, NEXT = "manifest.json", "field.zarr", "done", "lock", "next-pass"
@@ -43,7 +43,7 @@ def discard(folder: str | Path) -> None:
     place = Path(folder)
     if not place.exists():
         return
-    if not place.is_dir() or (read_manifest(place) is None and not _is_unborn(place)):
+    if not place.is_dir() or (read_manifest(place / MANIFEST) is None and not _is_unborn(place)):
         raise OutputError(f"{place} is not the working folder of a run, so it was left alone: move it away")
     lock = FolderLock.acquire(place / LOCK)
     try:
@@ -65,7 +65,7 @@ def begin(folder: Path, manifest: dict[str, Any], resume: bool) -> None:
         OutputError: where an unfinished run is there and `resume` is off, it had another manifest, the folder holds
             something else, or the disk refuses.
     """
-    kept = read_manifest(folder)
+    kept = read_manifest(folder / MANIFEST)
     if kept is None:
         _create(folder, manifest)
     else:
@@ -98,20 +98,6 @@ def open_array(folder: Path, manifest: Mapping[str, Any]) -> Any:
     return array
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """What the run in the folder was begun with; None where none is, or it had no time to get so far.
-
-    Raises:
-        OutputError: where the manifest is damaged.
-    """
-    try:
-        return dict(expect_object(parse_json(read_text(folder / MANIFEST, LARGEST_VECTORS))))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{folder / MANIFEST} cannot be read ({error}): delete {folder} and start again") from error
-
-
 def delete(folder: Path) -> None:
     """Delete a store with all its tiles, whoever writes there."""
     # guests first, so that none fills it again, then the manifest: what is left after a crash in between is no store
@@ -129,7 +115,7 @@ def _create(folder: Path, manifest: dict[str, Any]) -> None:
         raise OutputError(f"{folder} holds files of something else: move them away, or choose another output")
     rows, columns = manifest["shape"]
     side, bands = manifest["tile"], manifest.get("bands", BANDS)
-    try:
+    with explaining(folder):
         for left in (DONE, NEXT, LOST):  # what a removal cut short may have left
             shutil.rmtree(folder / left, ignore_errors=True)
         (folder / DONE).mkdir()
@@ -143,10 +129,6 @@ def _create(folder: Path, manifest: dict[str, Any]) -> None:
             overwrite=True,
         )
         atomic_write_text(folder / MANIFEST, json.dumps(manifest, indent=1, ensure_ascii=False))
-    except OutputError:
-        raise
-    except OSError as error:
-        raise explain(folder, error) from error
 
 
 def _refuse_other_run(folder: Path, kept: dict[str, Any], wanted: dict[str, Any], resume: bool) -> None:

@@ -60,6 +60,19 @@ def read_lines(path: str | Path, crs: str | None) -> list[Line]:
     return [_moved(line, source or WGS84, crs, name) for line in lines]
 
 
+def collection(crs: str | None) -> dict[str, Any]:
+    """GeoJSON without features yet, which says what its coordinates are: columns and rows of an image for None.
+
+    A CRS with an EPSG code is named. Where no member says anything, coordinates must be longitude and latitude.
+    """
+    data: dict[str, Any] = {"type": "FeatureCollection"}
+    if crs is None:
+        data["coordinates_are"] = PIXELS
+    elif crs.upper().startswith("EPSG:"):
+        data["crs"] = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{crs[5:]}"}}
+    return data
+
+
 def write_lines(
     path: str | Path, lines: Sequence[Line], crs: str | None, properties: Sequence[Mapping[str, Any]] = ()
 ) -> None:
@@ -80,12 +93,8 @@ def write_lines(
     if Path(path).suffix.lower() in ogr.WRITERS:
         ogr.write(path, lines, crs, properties)
         return
-    data: dict[str, Any] = {"type": "FeatureCollection"}
-    if crs is None:
-        data["coordinates_are"] = PIXELS
-    elif crs.upper().startswith("EPSG:"):
-        data["crs"] = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{crs[5:]}"}}
-    else:
+    data = collection(crs)
+    if crs is not None and "crs" not in data:
         lines = [_moved(np.asarray(line), crs, WGS84, str(path)) for line in lines]
     data["features"] = [
         {

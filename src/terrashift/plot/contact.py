@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 
 from ..io.atomic import atomic_path
 from .lettering import lettering
+from .maps import leave_frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,8 +108,4 @@ def _show(axes: Axes, band: np.ndarray, colours: Any, limits: tuple[float, float
     low, high = limits
     shades = colours.with_extremes(bad=NO_VALUE)
     axes.imshow(np.ma.masked_invalid(band), cmap=shades, vmin=low, vmax=high, interpolation="nearest")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for side in axes.spines.values():
-        side.set_color("0.5")
-        side.set_linewidth(0.5)
+    leave_frame(axes, 0.5)

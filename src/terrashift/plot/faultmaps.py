@@ -12,7 +12,7 @@ from jaxtyping import Float
 from ..core.field import DisplacementField
 from ..core.grid import Grid
 from ..io.atomic import atomic_path
-from .maps import DOTS_PER_INCH, FONT_PT, INK, LARGEST_PX, NO_VALUE_GREY, robust_limit, scale_bar
+from .maps import DOTS_PER_INCH, FONT_PT, INK, LARGEST_PX, NO_VALUE_GREY, leave_frame, robust_limit, scale_bar
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,8 +101,4 @@ def _draw(
 
 def _finish(axes: Axes, title: str) -> None:
     axes.set_title(title, fontsize=FONT_PT + 0.5, color=INK, loc="left")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for side in axes.spines.values():
-        side.set_color("0.5")
-        side.set_linewidth(0.6)
+    leave_frame(axes)

@@ -170,12 +170,17 @@ def _draw_panel(axes: Axes, band: np.ndarray, name: str, limit: float) -> Scalar
     colours = cm.vik.with_extremes(bad=NO_VALUE_GREY)  # pyright: ignore[reportAttributeAccessIssue] made at import
     shown = axes.imshow(np.ma.masked_invalid(band), cmap=colours, vmin=-limit, vmax=limit, aspect="auto")
     axes.set_title(name, fontsize=FONT_PT + 1, color=INK, pad=5, loc="left")
+    leave_frame(axes)
+    return shown
+
+
+def leave_frame(axes: Axes, width_pt: float = 0.6) -> None:
+    """Take all ticks off axes that show an image, and draw a thin grey line around it."""
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():
         side.set_color("0.5")
-        side.set_linewidth(0.6)
-    return shown
+        side.set_linewidth(width_pt)
 
 
 def _draw_colour_bar(axes: Axes, shown: ScalarMappable, unit: str) -> None:

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.grid import Grid
-from ..errors import OptionError
 from ..io.aligned import data_bands, open_band, write_bands
-from ..io.atomic import atomic_write_text, check_targets
+from ..io.atomic import atomic_write_text, check_targets, require_geotiff
 from ..io.opening import bounded_cache
 from ..io.points import best_suffix, write_points
 from ..io.raster import Raster, ReadOptions, checksum, open_raster
@@ -27,7 +26,6 @@ from .pair import Job, register
 from .result import Registration
 from .ties import FLAGS, EstimatorAt
 
-SUFFIXES = (".tif", ".tiff")
 CONVENTION = (
     "the ground at pixel p of the reference (x right, y down, centre of the first pixel (0, 0)) was at map(p) of the "
     "moving image; shifts are those of the moving image against the reference by its georeferencing"
@@ -53,8 +51,7 @@ class Output(NamedTuple):
         Raises:
             OptionError: where the name does not say that it is a GeoTIFF.
         """
-        if output.suffix.lower() not in SUFFIXES:
-            raise OptionError(f"the result is a GeoTIFF, so call it {output.with_suffix('.tif')} instead of {output}")
+        require_geotiff(output)
         stem = output.with_suffix("")
         names = (stem.with_name(stem.name + end) for end in (".json", ".png", ".html"))
         return cls(output, ties or stem.with_name(stem.name + ".ties" + best_suffix()), *names)

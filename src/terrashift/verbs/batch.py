@@ -128,7 +128,7 @@ class _Told:
 
     def begins(self, number: int, total: int, job: Any) -> Any:
         """A pair is about to be measured."""
-        from ..pipeline import Watch
+        from ..watch import Watch
 
         if not self._each_tile:
             return Watch()

@@ -51,9 +51,9 @@ def measure(words: Sequence[str]) -> int:
     ]
     found, recipe = flags.parse(start, "measure", MEASURE, [*images(), *more])
     from ..cluster.connect import connect
-    from ..pipeline import Watch
     from ..pipeline import measure as run
     from ..report import render
+    from ..watch import Watch
 
     with connect(model_of(ClusterOptions, found), recipe.run, warn) as cluster, TileProgress() as progress:
         summary = run(
@@ -93,9 +93,9 @@ def demo(words: Sequence[str]) -> int:
     ]
     found, recipe = flags.parse(start, "demo", DEMO, more)
     from ..demo import compare, generate
-    from ..pipeline import Watch
     from ..pipeline import measure as run
     from ..report import render
+    from ..watch import Watch
 
     scene = generate(found.folder, found.size_px, found.seed)
     tell(f"generated {scene.before} and {scene.after}; the truth is {scene.truth}")

@@ -20,9 +20,10 @@ def superres(words: Sequence[str]) -> int:
     """`terrashift superres frame1.tif frame2.tif ... -o sharp.tif --scale 3`."""
     from ..io.raster import ReadOptions
     from ..resources import RunOptions
-    from ..sharpen import Request, Watch, sharpen
+    from ..sharpen import Request, sharpen
     from ..superres.files import MaskOptions
     from ..superres.options import SuperresOptions
+    from ..watch import Watch
 
     found = parse(words, "superres", SUPERRES, [*_arguments(), *settings(SuperresOptions)])
     request = Request(

@@ -17,7 +17,6 @@ from terrashift.cluster import crew
 from terrashift.cluster.connect import connect
 from terrashift.cluster.options import ClusterOptions
 from terrashift.cluster.workers import Cluster
-from terrashift.crew import Progress
 from terrashift.errors import IncompleteError, OptionError
 from terrashift.estimators.base import Search
 from terrashift.estimators.frequency import Frequency
@@ -32,6 +31,7 @@ from terrashift.regularise.blocks import BLOCK
 from terrashift.regularise.tv import Tv
 from terrashift.resources import RunOptions
 from terrashift.runner import Ground
+from terrashift.watch import Progress
 
 pytest.importorskip("distributed")
 

@@ -22,11 +22,12 @@ from terrashift.estimators.search import SearchOptions
 from terrashift.io.cog import read_field
 from terrashift.io.store_folder import work_folder
 from terrashift.losses import FAILED_TILES
-from terrashift.pipeline import Watch, measure
+from terrashift.pipeline import measure
 from terrashift.recipe import Recipe
 from terrashift.regularise.quadratic import Quadratic
 from terrashift.resources import RunOptions
 from terrashift.runner import Measuring, Smoothing
+from terrashift.watch import Watch
 
 pytest.importorskip("distributed")
 
