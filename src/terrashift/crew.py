@@ -23,7 +23,7 @@ class Crew(Protocol):
     """Computes tiles and keeps them; never comes back with values."""
 
     def submit(self, tile: Tile) -> Future[None]:
-        """Have a tile computed and kept."""
+        """Have a tile computed and kept; the future ends with it, or holds what went wrong."""
         ...
 
     def stop(self) -> None:
@@ -70,7 +70,12 @@ class TileJob(Protocol):
         ...
 
     def __call__(self, tile: Tile) -> None:
-        """Compute a tile and keep it."""
+        """Compute a tile and keep it.
+
+        Raises:
+            Stopped: `stop` was set meanwhile.
+            Exception: whatever makes the tile fail; an `OutputError` ends the run.
+        """
         ...
 
 

@@ -23,6 +23,7 @@ class Losses:
     recipe: Recipe
     warn: Callable[[str], None]
     found: list[dict[str, Any]] = field(default_factory=list)
+    """Of each: `rows` and `columns` [first, end) in measurements, and `cause`."""
 
     @property
     def tags(self) -> dict[str, Any]:
@@ -34,7 +35,8 @@ class Losses:
         """Where the recipe allows for it, give up the tiles that fail within, and go on without them.
 
         Raises:
-            IncompleteError: where it does not, or no tile at all was computed.
+            IncompleteError: where it does not, no tile at all was computed, or the run was cut short.
+            OutputError: a lost tile cannot be written as such.
         """
         try:
             yield

@@ -83,7 +83,10 @@ class RunOptions(BaseModel, frozen=True, extra="forbid"):
 
 
 def parse_bytes(text: str) -> int:
-    """Read a size such as `3GiB`, `800 MB` or `2.5G`.
+    """Read a size such as `3GiB`, `800 MB` or `2.5G`, in bytes.
+
+    Raises:
+        OptionError: it is no size.
 
     >>> parse_bytes("1.5 KiB")
     1536
@@ -102,7 +105,7 @@ def require_memory(estimator: Estimator, grid: Grid, search: Search, options: Ru
 
 
 def require_regularise_memory(regulariser: Regulariser, shape: tuple[int, int], options: RunOptions) -> None:
-    """Make sure that one block of a flow of `shape` can be smoothed.
+    """Make sure that one block of a flow of `shape` (rows, columns of measurements) can be smoothed.
 
     Raises:
         OptionError: where it does not fit into `options.max_memory`.
@@ -113,7 +116,7 @@ def require_regularise_memory(regulariser: Regulariser, shape: tuple[int, int], 
 
 
 def regularise_workers(regulariser: Regulariser, shape: tuple[int, int], options: RunOptions) -> int:
-    """How many blocks of a flow of `shape` may be smoothed at a time: one at least."""
+    """How many blocks of a flow of `shape` (rows, columns of measurements) may be smoothed at a time: one at least."""
     if options.torch_device == "cuda":
         return 1
     each = regularise_bytes(regulariser, shape, options)
@@ -121,7 +124,7 @@ def regularise_workers(regulariser: Regulariser, shape: tuple[int, int], options
 
 
 def regularise_bytes(regulariser: Regulariser, shape: tuple[int, int], options: RunOptions) -> int:
-    """Memory that one block takes: what is read, then a stored tile on its way in or the minimisation, the way out."""
+    """Bytes that one block takes: what is read, then a stored tile on its way in or the minimisation, the way out."""
     stored = max(BLOCK, options.tile_px or LARGEST_TILE_PX)  # at most: steps make it smaller
     window, tile, block = (
         math.prod(min(side, n) for n in shape) for side in (BLOCK + 2 * regulariser.halo, stored, BLOCK)
@@ -165,7 +168,7 @@ def count_workers(estimator: Estimator, search: Search, measurements: int, optio
 
 
 def resident_bytes() -> int:
-    """Memory that this process holds now; its peak so far where the system does not tell."""
+    """Bytes that this process holds now; its peak so far where the system does not tell."""
     try:
         with open("/proc/self/statm") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

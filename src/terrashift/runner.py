@@ -31,7 +31,7 @@ class Ground(NamedTuple):
     step_px: int
 
     def bands(self, flow: Flow, core: tuple[slice, slice]) -> Float[Tensor, "6 height width"]:
-        """The displacement in metres of the part `core` of all measurements."""
+        """The displacement in metres of the part `core` (rows, columns) of all; see `DisplacementField`."""
         first = core[0].start, core[1].start
         return DisplacementField.from_flow(flow, self.image, self.step_px, first).stack()
 
@@ -48,7 +48,7 @@ def run_tiles(
     """Measure every tile that `store` lacks and write it there: displacement in metres, or the flow (`in_pixels`).
 
     Raises:
-        OptionError: not even one tile at a time fits into the memory allowed.
+        OptionError: not even one tile at a time fits into the memory allowed, or there is no GPU and one is asked for.
         IncompleteError: some tiles failed; the others are finished and kept.
         OutputError: a tile could not be written; nothing further is tried.
         KeyboardInterrupt: on Ctrl-C, saying what is kept.
@@ -99,12 +99,17 @@ class Measuring:
 
     @property
     def grid(self) -> Grid:
+        """See `PairSource.grid`."""
         return self.source.grid
 
     def read(
         self, row: int, column: int, height: int, width: int, shift: tuple[int, int] = (0, 0)
     ) -> tuple[Float[Tensor, "height width"], Float[Tensor, "height width"]]:
-        """The source's read, which every block passes: so a run that is to stop stops at the next block."""
+        """The source's read, which every block passes: so a run that is to stop stops at the next block.
+
+        Raises:
+            Stopped: the run is over.
+        """
         if self.stop.is_set():
             raise Stopped
         return self.source.read(row, column, height, width, shift)

@@ -40,7 +40,9 @@ class Outcome(NamedTuple):
 
     status: Status
     seconds: float | None
+    """That it took; None where it was not begun."""
     error: str | None
+    """Its last words and where the others are; None where all went well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,11 @@ class Children:
     over: threading.Event = field(default_factory=threading.Event)
 
     def measure(self, job: Job) -> Outcome:
-        """Measure a pair in a process, whose messages go into a .log beside the result."""
+        """Measure a pair in a process, whose messages go into a .log beside the result.
+
+        Raises:
+            OSError: the log or the recipe cannot be written, or no process can be started.
+        """
         began = time.monotonic()
         log = job.output.with_suffix(".log")
         with self.guard:

@@ -40,6 +40,7 @@ class Row:
     unit: str | None = None
     """Of all lengths: m, or px without a CRS."""
     median_east: float | None = None
+    """Of the displacement, positive east; likewise `median_north`."""
     median_north: float | None = None
     median_sigma_east: float | None = None
     """Median of the standard errors of the valid cells, of every n-th cell of a large field."""
@@ -68,7 +69,11 @@ class Row:
         return cls(job.name, status, seconds=spent, error=error, **files)
 
     def with_numbers(self) -> Row:
-        """The same with what the finished result says."""
+        """The same with what the finished result says.
+
+        Raises:
+            OSError, ValueError, KeyError: it is not there, or not what `measure` writes.
+        """
         facts = json.loads(Files.beside(self.output).summary.read_text(encoding="utf-8"))
         east, north = (facts[name] or {} for name in ("east", "north"))
         sigma_east, sigma_north = median_sigma(Path(self.output))
@@ -88,7 +93,9 @@ class Row:
 
 
 def median_sigma(path: Path) -> tuple[float | None, float | None]:
-    """Median standard errors (east, north) of a stored field, of every n-th cell where it is large.
+    """Median standard errors (east, north) of a stored field, in its unit; of every n-th cell where it is large.
+
+    A component of which no cell has one gives None.
 
     Raises:
         InputError: where the file is damaged.
@@ -135,7 +142,7 @@ def write_table(folder: Path, rows: Sequence[Row]) -> None:
 
 
 def seconds_before(folder: Path) -> dict[str, float]:
-    """What finished pairs took in earlier runs, by their output."""
+    """Seconds that finished pairs took in earlier runs, by their output; none where no table can be read."""
     try:
         rows = json.loads((folder / f"{SUMMARY}.json").read_text(encoding="utf-8"))["pairs"]
         finished = [row for row in rows if row["status"] in ("done", "skipped") and row["seconds"]]

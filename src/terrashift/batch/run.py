@@ -14,14 +14,10 @@ from ..errors import OutputError
 from ..io.store_folder import work_folder
 from ..pipeline import measure
 from ..product import Files
-from ..watch import Watch
+from ..watch import Watch, silent
 from .children import Children, Options, Outcome
 from .results import Row, first_line, is_finished, numbers_or_reason, seconds_before, write_table
 from .table import Job
-
-
-def _none(*_: object) -> None:
-    """Hear nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +26,8 @@ class Listener:
 
     begins: Callable[[int, int, Job], Watch] = lambda number, total, job: Watch()
     """Called with the pair's number from 1, how many there are, and the pair; watches it."""
-    ends: Callable[[Row], None] = _none
+    ends: Callable[[Row], None] = silent
+    """Called with the outcome of each pair."""
 
 
 State = str

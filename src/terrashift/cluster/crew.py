@@ -81,7 +81,11 @@ class DaskCrew:
 
 @contextmanager
 def crew_of(client: Any, order: Order) -> Iterator[DaskCrew]:
-    """A crew that is watched while it works."""
+    """A crew that is watched while it works, and stopped in the end.
+
+    Where no worker has been left for `ALONE_S` seconds, or the scheduler is lost, the futures of open tiles hold an
+    `IncompleteError`.
+    """
     crew = DaskCrew(client, order)
     guard = threading.Thread(target=crew.watch, name="terrashift-watch", daemon=True)
     guard.start()

@@ -88,7 +88,12 @@ class SmoothOrder:
     recipe: Recipe
 
     def take_post(self) -> Post:
-        """As `MeasureOrder.take_post`."""
+        """Open both stores.
+
+        Raises:
+            OptionError: there is no GPU and one is asked for.
+            OutputError: a store is not to be seen.
+        """
         source = StoredFlow(TileStore.join(self.measured, self.measured_ticket))
         store = TileStore.join(self.folder, self.ticket)
         seats = regularise_workers(self.regulariser, source.shape, self.recipe.run)
@@ -157,7 +162,9 @@ def perform(order: Order, tile: Tile) -> None:
     """Compute a tile and keep it; runs on a worker.
 
     Raises:
-        OutputError: the store is not to be seen or takes nothing more, or the disk is full.
+        InputError: an image cannot be read.
+        OptionError: memory or device of this worker do not do.
+        OutputError: the store is not to be seen or takes nothing more, other code runs here, or the disk is full.
         Stopped: the run is over.
     """
     desk = _desk(order)
@@ -168,7 +175,11 @@ def perform(order: Order, tile: Tile) -> None:
 
 @_travelling
 def enter(order: Order) -> Report:
-    """Take the post before any tile comes, so that what cannot work is known at once; runs on a worker."""
+    """Take the post before any tile comes, so that what cannot work is known at once; runs on a worker.
+
+    Raises:
+        OptionError, OutputError, Stopped: as `perform`.
+    """
     desk = _desk(order)
     return Report(here(), desk.post.seats, kind_of(desk.post.job.device))
 

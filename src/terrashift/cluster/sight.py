@@ -36,7 +36,11 @@ class Landmark:
 
     @classmethod
     def of(cls, path: str) -> Landmark:
-        """Look at a file."""
+        """Look at a file.
+
+        Raises:
+            OSError: it is not there, or cannot be read.
+        """
         with open(path, "rb") as file:
             first = file.read(ENDS_BYTES)
             size = os.fstat(file.fileno()).st_size

@@ -78,7 +78,11 @@ class Cluster:
     def run_regularise(
         self, measured: TileStore, store: TileStore, ground: Ground, recipe: Recipe, progress: Progress | None = None
     ) -> None:
-        """As `runner.run_regularise`, on the workers: from the `measured` flow into `store`; raises as `run_tiles`."""
+        """As `runner.run_regularise`, on the workers: from the `measured` flow (px) into `store` (metres).
+
+        Raises:
+            OptionError, IncompleteError, OutputError, KeyboardInterrupt: as `run_tiles`.
+        """
         regulariser = recipe.regularise
         if len(store.done()) < len(list(store.tiles())):
             regulariser = settle(regulariser, StoredFlow(measured))

@@ -74,7 +74,10 @@ def align(pixels: Float[Tensor, "frame band height width"], home: int | None = N
 
     Args:
         pixels: NaN where not usable.
-        home: the reference; the clearest unless given.
+        home: number of the reference; the clearest unless given.
+
+    Returns:
+        The frames that match, with shifts (x right, y down) px, and what was found of all.
     """
     home = clearest(pixels) if home is None else home
     matches = [ITSELF if k == home else match(pixels[home], frame) for k, frame in enumerate(pixels)]
@@ -84,12 +87,15 @@ def align(pixels: Float[Tensor, "frame band height width"], home: int | None = N
 
 
 def clearest(pixels: Float[Tensor, "frame band height width"]) -> int:
-    """The frame with most usable pixels; of equals the first."""
+    """Number of the frame with most usable pixels; of equals the first."""
     return int(pixels.isfinite().all(1).float().mean((1, 2)).argmax())
 
 
 def match(reference: Bands, frame: Bands) -> Match | None:
-    """The shift of one frame; None where there is nothing to match."""
+    """How a frame lies on the reference, both NaN where not usable; None where there is nothing to match.
+
+    Its error is NaN, and its correlation 0, where the whole-pixel estimate could not be refined.
+    """
     first, second = (_joined([detail(band) for band in image]) for image in (reference, frame))
     if first is None or second is None:
         return None

@@ -43,7 +43,11 @@ class Average:
 
     def combine(self, frames: Frames, scale: float | int) -> Sharp:
         """The same with the noise alone as sigma: the frames' deviation, for the median a robust one, over the root of
-        their number."""
+        their number; NaN where fewer than two frames show a place.
+
+        Raises:
+            OptionError: a scale of 1 or less.
+        """
         parts = [upsample(frames, number, scale) for number in range(frames.count)]
         stack = torch.stack([torch.where(part.usable, part.values, torch.nan) for part in parts])
         count = stack.isfinite().sum(0)

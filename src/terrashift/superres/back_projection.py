@@ -54,7 +54,11 @@ class BackProjection:
     papers: tuple[str, ...] = ("irani1991",)
 
     def __call__(self, frames: Frames, scale: float | int) -> Sharp:
-        """See `Method`; the scale is whole."""
+        """See `Method`.
+
+        Raises:
+            OptionError: a scale that is not whole, or 1 or less.
+        """
         start, seen = self._start(frames, scale)
         *_, last = self.iterate(frames, int(scale), start)
         mean = torch.where(seen, last.fine, torch.nan)
@@ -63,7 +67,13 @@ class BackProjection:
     def iterate(
         self, frames: Frames, scale: int, start: Float[Tensor, "band fine_height fine_width"]
     ) -> Iterator[Iterate]:
-        """The start, then the image after each iteration."""
+        """The start, then the image after each iteration.
+
+        Args:
+            frames: as bright as each other.
+            scale: fine pixels along one of the frames.
+            start: a number everywhere.
+        """
         camera = Camera.of(frames, scale, self.contrast)
         usable = weight_inside(frames)[:, None]
         values = frames.filled
@@ -110,7 +120,7 @@ class BackProjection:
 
 
 def weight_inside(frames: Frames) -> Float[Tensor, "frame height width"]:
-    """Weights of usable pixels whose ground lies on the reference, so that the fine image says what they show."""
+    """Trust, 0 to 1, of usable pixels whose ground lies on the reference: the fine image can say what they show."""
     height, width = frames.shape
     device = frames.pixels.device
     x = torch.arange(width, device=device) - frames.flow[:, 0]

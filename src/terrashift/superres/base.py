@@ -45,11 +45,22 @@ class Method(Protocol):
     def __call__(self, frames: Frames, scale: float | int) -> Sharp:
         """Sharpen, `scale` fine pixels along a pixel of the frames.
 
+        Args:
+            frames: as bright as each other.
+            scale: above 1; methods that take whole ones alone say so.
+
         Raises:
             OptionError: a scale that the method has not.
         """
         ...
 
     def memory(self, frames: int, bands: int, pixels: int, scale: int) -> int:
-        """Bytes that a call takes at its peak, for frames of so many pixels."""
+        """Bytes that a call takes at its peak.
+
+        Args:
+            frames: how many.
+            bands: of each.
+            pixels: of each band of a frame, halo included.
+            scale: fine pixels along one of them.
+        """
         ...

@@ -24,7 +24,11 @@ class Bicubic:
     papers: tuple[str, ...] = ("keys1981",)
 
     def __call__(self, frames: Frames, scale: float | int) -> Sharp:
-        """See `Method`."""
+        """See `Method`.
+
+        Raises:
+            OptionError: a scale of 1 or less.
+        """
         values, usable, _ = upsample(frames, frames.home, scale)
         mean = torch.where(usable, values, torch.nan)
         return Sharp(mean, with_unresolved(None, mean, scale, self.unresolved))

@@ -29,19 +29,27 @@ KNOWN = 0.05
 
 
 class Light(NamedTuple):
-    """What makes a frame as bright as the reference: reference = gain * frame + offset, of each band."""
+    """What makes a frame as bright as the reference: reference = gain * frame + offset, of each band.
+
+    The offset has the unit of the images.
+    """
 
     gain: Float[Tensor, " band"]
     offset: Float[Tensor, " band"]
 
 
 def light_of(reference: Bands, frame: Bands, shift: tuple[float, float] = (0.0, 0.0)) -> Light:
-    """Robust gain and offset of a frame; see `light_over`."""
+    """Robust gain and offset of a frame that is moved by `shift`, (x right, y down) px; see `light_over`."""
     return light_over([overlaid(reference, frame, shift)])
 
 
 def overlaid(reference: Bands, frame: Bands, shift: tuple[float, float]) -> tuple[Bands, Bands]:
-    """Both images smoothed, so that noise and detail do not count, and the frame on the reference's pixels."""
+    """Both images smoothed, so that noise and detail do not count, and the frame on the reference's pixels.
+
+    Args:
+        reference: NaN where not usable; likewise `frame`.
+        shift: (x right, y down) px: frame(p + shift) = reference(p).
+    """
     flow = torch.tensor(shift, dtype=frame.dtype)[:, None, None].expand(2, *frame.shape[1:])
     return smoothed(reference), warp(smoothed(frame)[None], flow[None])[0]
 
@@ -49,7 +57,11 @@ def overlaid(reference: Bands, frame: Bands, shift: tuple[float, float]) -> tupl
 def light_over(windows: Sequence[tuple[Bands, Bands]]) -> Light:
     """Robust gain and offset over what is usable in both images of some windows, as `overlaid` gives them.
 
-    Both images have errors, so the gain is the geometric mean of the two regressions' (reduced major axis).
+    Both images have errors, so the gain is the geometric mean of the two regressions' (reduced major axis). A band
+    with fewer than 16 pixels in common is left as it is: gain 1, offset 0.
+
+    Args:
+        windows: (reference, frame) of each, one at least; NaN where not usable.
     """
     frame = windows[0][1]
     pairs = []
@@ -83,7 +95,7 @@ def _line(still: Float[Tensor, " n"], moved: Float[Tensor, " n"]) -> tuple[float
 
 
 def lit(frames: Frames, lights: list[Light]) -> Frames:
-    """Frames as bright as the reference."""
+    """Frames as bright as the reference; one of the `lights` for each, in their order."""
     gain, offset = (torch.stack([light[k] for light in lights])[:, :, None, None].to(frames.pixels) for k in (0, 1))
     return frames.with_pixels(gain * frames.pixels + offset)
 

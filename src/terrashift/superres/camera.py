@@ -42,7 +42,13 @@ class Camera:
 
     @classmethod
     def of(cls, frames: Frames, scale: int, contrast: float) -> Camera:
-        """A camera that leaves this contrast of half a cycle per coarse pixel."""
+        """A camera that leaves this contrast, 0 to 1, of half a cycle per coarse pixel (its MTF at Nyquist).
+
+        Args:
+            frames: what it saw.
+            scale: fine pixels along one of them.
+            contrast: see `BackProjection.contrast`.
+        """
         blur = torch.tensor([blur_of(contrast)], dtype=frames.pixels.dtype, device=frames.pixels.device)
         return cls(frames, scale, camera_taps(blur, scale)[0])
 

@@ -46,7 +46,10 @@ def held_out(frames: Frames, method: Method, scale: int, contrast: float) -> Hel
         frames: of a window; bright and trusted as they go into the method.
         method: what is to be judged.
         scale: fine pixels along one of the frames.
-        contrast: of the camera that looks at the result, at half a cycle per pixel.
+        contrast: of the camera that looks at the result, at half a cycle per pixel, 0 to 1.
+
+    Returns:
+        In the unit of the frames; NaN for fewer than three frames, or where no other than the reference is trusted.
     """
     inner = slice(method.halo, -method.halo or None)
     weight = frames.weight[:, inner, inner]

@@ -60,7 +60,7 @@ def look_at(file: FrameFile) -> Look:
 
 
 def unfit(file: FrameFile, look: Look, options: SuperresOptions, left: list[Left]) -> bool:
-    """Whether a frame cannot be used at all; it is then listed."""
+    """Whether a frame cannot be used at all; it is then added to `left`, with the reason."""
     reason = None
     if look.clear == 0:
         reason = "no pixel is usable"

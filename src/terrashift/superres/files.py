@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..core.grid import Grid
@@ -54,7 +54,7 @@ class MaskOptions:
         if (self.unusable or self.clear) and not (self.files or self.band):
             raise OptionError("--mask-values and --clear-values belong to --mask or --mask-band")
 
-    def usable(self, values: Float[Tensor, "height width"]) -> Tensor:
+    def usable(self, values: Float[Tensor, "height width"]) -> Bool[Tensor, "height width"]:
         """True where a mask's values say that a pixel is usable."""
         listed = torch.tensor(self.clear or self.unusable or (0.0,))
         among = torch.isin(values, listed)
@@ -88,7 +88,11 @@ class FrameFile:
         return self.bands[0].date
 
     def read(self, row: int, column: int, height: int, width: int) -> Float[Tensor, "band height width"]:
-        """The window whose first pixel is (row, column), NaN in all bands where one has no data or the mask says so."""
+        """The window whose first pixel is (row, column), NaN in all bands where one has no data or the mask says so.
+
+        Raises:
+            InputError: a file is damaged.
+        """
         pixels = torch.stack([band.read(row, column, height, width) for band in self.bands])
         usable = pixels.isfinite().all(0)
         if self.mask is not None and bool(usable.any()):
@@ -217,6 +221,6 @@ def fine_grid(grid: Grid, scale: int) -> Grid:
 
 
 def middle_offset(start: Mapping, row: float, column: float) -> Float[np.ndarray, 2]:
-    """(x, y) px from a place of the reference to where it lies in a frame."""
+    """(x right, y down) px from a place of the reference, in its pixels, to where it lies in a frame."""
     at = np.array([[float(column)], [float(row)]])
     return (start(at) - at)[:, 0]

@@ -59,7 +59,16 @@ class Frames:
         shifts: Float[Tensor, "frame 2"] | Sequence[Sequence[float | int]],
         home: int = 0,
     ) -> Frames:
-        """Frames that are moved as wholes by (x right, y down) px."""
+        """Frames that are moved as wholes.
+
+        Args:
+            pixels: NaN where not usable.
+            shifts: (x right, y down) px of each: frame(p + shift) = reference(p).
+            home: number of the reference.
+
+        Raises:
+            InputError: as for any frames.
+        """
         moves = torch.as_tensor(shifts, dtype=pixels.dtype, device=pixels.device)
         flow = moves[:, :, None, None].expand(-1, -1, *pixels.shape[2:])
         return cls(pixels, flow, home)
@@ -77,7 +86,7 @@ class Frames:
 
     @cached_property
     def shifts(self) -> Float[Tensor, "frame 2"]:
-        """The mean shift of each frame, (x, y) px."""
+        """The mean shift of each frame, (x right, y down) px."""
         return self.flow.mean((2, 3))
 
     @cached_property
@@ -107,7 +116,7 @@ class Frames:
     def with_trust(
         self, pixels: Float[Tensor, "frame band height width"], trust: Float[Tensor, "frame height width"]
     ) -> Frames:
-        """The same frames with other values, and how much they count."""
+        """The same frames with other values, and how much each counts, 0 to 1."""
         return replace(self, pixels=pixels, trust=trust)
 
     @cached_property
@@ -122,7 +131,12 @@ class Frames:
         return Frames(self.pixels.to(device), self.flow.to(device), self.home, *moved)
 
     def fine_flow(self, number: int, shape: tuple[int, int]) -> Float[Tensor, "2 fine_height fine_width"]:
-        """The flow of a frame, still in its own pixels, at the pixels of the result."""
+        """The flow of a frame, (x right, y down) still in its own pixels, at those of the result.
+
+        Args:
+            number: of the frame.
+            shape: (height, width) of the result, px.
+        """
         flow = self.flow[number]
         if not self.bent[number]:
             return self.shifts[number][:, None, None].expand(2, *shape)

@@ -55,6 +55,7 @@ def method_for(options: SuperresOptions, bands: int, device: str = "cpu") -> Met
     """The method that options name, for frames of so many bands; see `SuperresOptions.method`.
 
     Raises:
+        InputError: its weights are damaged.
         OptionError: there is none of this name, or it was trained for something else.
     """
     name = options.method

@@ -22,7 +22,10 @@ OF_MAD = 1.4826
 
 
 def noise_of(frames: Frames) -> Float[Tensor, " band"]:
-    """Robust deviation of averaged differences from the median: of each band, over all frames that can be compared."""
+    """Robust deviation of averaged differences from the median: of each band, over all frames that can be compared.
+
+    In the unit of the frames; NaN for a band of which nothing can be compared.
+    """
     apart, _ = _differences(frames)
     return torch.stack(
         [
@@ -44,7 +47,7 @@ def without_outliers(frames: Frames, noise: Float[Tensor, " band"] | None = None
 
 
 def outliers(frames: Frames, noise: Float[Tensor, " band"] | None = None) -> Bool[Tensor, "frame height width"]:
-    """True where a frame contradicts the median of all, on the frame's own pixels."""
+    """True where a frame contradicts the median of all, on the frame's own pixels; arguments as `without_outliers`."""
     if frames.count < FEWEST:
         return torch.zeros_like(frames.usable)
     apart, contrast = _differences(frames)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..register.fit import Samples, fit_polynomial, frame_of, trimmed_rms
@@ -48,9 +49,12 @@ class Placed:
     phase: tuple[float, float]
     """Where the reference's pixel middles fall in the frame's pixels, modulo a pixel."""
     error_px: float
+    """Standard error of either component of the shift."""
     correlation: float
+    """Median over the windows that agree; see `align.Match`."""
     affine: bool
-    apart: Tensor | None = None
+    """Whether it is turned or stretched too, and not only moved."""
+    apart: Float[Tensor, " band"] | None = None
     """See `trust.disagreement`; of each band, None for the reference itself."""
 
 
@@ -80,7 +84,21 @@ class _Seen(NamedTuple):
 def place(
     reference: FrameFile, file: FrameFile, look: Look, start: Mapping, windows: Sequence[tuple[int, int, int, int]]
 ) -> Placed | Left:
-    """Measure a frame's shift in every window, and join them."""
+    """Measure a frame's shift in every window, and join them.
+
+    Args:
+        reference: where all frames go.
+        file: the frame.
+        look: what it is like.
+        start: from pixels of the reference to pixels of the frame, by georeferencing.
+        windows: see `windows_of`.
+
+    Returns:
+        Where it lies; or why it is left out.
+
+    Raises:
+        InputError: a file is damaged.
+    """
     if share_on(reference.grid, file.grid, start) < LEAST_ON:
         return Left(file.name, f"it does not overlap {reference.name}")
     seen, tried = _seen(reference, file, start, windows)

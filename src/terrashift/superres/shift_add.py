@@ -47,7 +47,11 @@ class ShiftAndAdd:
     papers: tuple[str, ...] = ("elad2001", "farsiu2004")
 
     def __call__(self, frames: Frames, scale: float | int) -> Sharp:
-        """See `Method`."""
+        """See `Method`.
+
+        Raises:
+            OptionError: a scale of 1 or less.
+        """
         if not scale > 1:
             raise OptionError(f"a scale of {scale:g} makes nothing sharper: take one above 1, such as 2 or 3")
         middle = MEDIAN.combine(frames, scale) if self.robust and frames.count > 2 else None

@@ -49,14 +49,25 @@ class Stack:
 
     @property
     def quiet(self) -> Float[Tensor, " band"]:
-        """Disagreement of the frame that differs least from the reference; see `trust.agreeing`."""
+        """Disagreement of the frame that differs least from the reference, in its unit; 0 without another frame.
+
+        See `trust.agreeing`.
+        """
         each = [placed.apart for placed in self.frames if placed.apart is not None]
         return torch.stack(each).amin(0) if each else torch.zeros(len(self.reference.file.bands))
 
     def window(self, row: int, column: int, height: int, width: int) -> Frames:
         """The frames' own pixels around a window of the reference, and their flows on it.
 
-        Every frame is read at the nearest whole-pixel offset, so that nothing is resampled.
+        Every frame is read at the nearest whole-pixel offset, so that nothing is resampled; it is as bright as the
+        reference.
+
+        Args:
+            row: of the window's first pixel, in pixels of the reference; likewise `column`.
+            height: px; likewise `width`.
+
+        Raises:
+            InputError: a file is damaged.
         """
         pixels, flows = [], []
         for placed in self.frames:

@@ -31,7 +31,7 @@ def agreeing(frames: Frames, quiet: Float[Tensor, " band"]) -> Frames:
 
     Args:
         frames: as bright as each other on the whole.
-        quiet: least disagreement of any frame with the reference; see `disagreement`.
+        quiet: least disagreement of any frame with the reference, in its unit; see `disagreement`.
     """
     count, bands, height, width = frames.pixels.shape
     reference = frames.pixels[frames.home].expand(count, bands, height, width)
@@ -52,8 +52,10 @@ def agreeing(frames: Frames, quiet: Float[Tensor, " band"]) -> Frames:
     return frames.with_trust(pixels, trust)
 
 
-def disagreement(still: Float[Tensor, "band height width"], moved: Float[Tensor, "band height width"]) -> Tensor:
-    """How little two smoothed images differ where they differ least, of each band: noise rather than change.
+def disagreement(
+    still: Float[Tensor, "band height width"], moved: Float[Tensor, "band height width"]
+) -> Float[Tensor, " band"]:
+    """How little two smoothed images differ where they differ least, in their unit: noise rather than change.
 
     The tenth part of the squares of 7 x 7 px differs less.
     """

@@ -24,7 +24,7 @@ def with_unresolved(
     scale: float | int,
     share: float,
 ) -> Float[Tensor, "band fine_height fine_width"]:
-    """Standard error from noise and from unresolved detail; NaN where the result is.
+    """Standard error from noise and from unresolved detail, in the unit of the result; NaN where that is.
 
     Args:
         noise: what the frames' disagreement says; where it says nothing (one frame alone) it does not count.
@@ -40,7 +40,7 @@ def with_unresolved(
 def deviation_around(
     mean: Float[Tensor, "band fine_height fine_width"], scale: float | int
 ) -> Float[Tensor, "band fine_height fine_width"]:
-    """Standard deviation within squares of `SIDE` pixels of the frames; what is unknown is left out."""
+    """Standard deviation within squares of `SIDE` pixels of the frames, in the unit of `mean`; NaN is left out."""
     reach = max(1, round(SIDE * scale) // 2)
     have = mean.isfinite()
     level = torch.where(have, mean, 0.0).sum((1, 2), keepdim=True) / have.sum((1, 2), keepdim=True).clamp_min(1)

@@ -60,7 +60,14 @@ def held_at(
     at: Float[np.ndarray, "2 fine_height fine_width"],
     of: Float[Tensor, "frame height width"] | None = None,
 ) -> Float[Tensor, "fine_height fine_width"]:
-    """Of the pixel of a frame that holds a place (x, y px): 1 where it is usable, or what `of` says; 0 outside."""
+    """Of the pixel of a frame that holds a place: 1 where it is usable, or what `of` says; 0 outside.
+
+    Args:
+        frames: see there.
+        number: of the frame.
+        at: (x right, y down) px of the frame.
+        of: a number for each pixel of each frame, in place of whether it is usable.
+    """
     of = frames.usable.to(frames.pixels.dtype) if of is None else of
     column, row = np.floor(at + 0.5)
     height, width = frames.shape
@@ -72,13 +79,21 @@ def held_at(
 
 
 def count_frames(frames: Frames, scale: float | int) -> Float[Tensor, "fine_height fine_width"]:
-    """How many frames have a usable pixel at each fine pixel."""
+    """How many frames have a usable pixel at each fine pixel.
+
+    Raises:
+        OptionError: a scale of 1 or less.
+    """
     held = [held_at(frames, number, places(frames, number, scale)) for number in range(frames.count)]
     return torch.stack(held).sum(0)
 
 
 def places(frames: Frames, number: int, scale: float | int) -> Float[np.ndarray, "2 fine_height fine_width"]:
-    """Where the fine pixels lie in a frame, (x, y) px."""
+    """Where the fine pixels lie in a frame, (x right, y down) px of it.
+
+    Raises:
+        OptionError: a scale of 1 or less.
+    """
     if not scale > 1:
         raise OptionError(f"a scale of {scale:g} makes nothing sharper: take one above 1, such as 2 or 3")
     height, width = frames.shape
