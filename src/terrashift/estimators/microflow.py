@@ -13,6 +13,7 @@ from torch import Tensor
 from ..models.estimate import Estimate
 from ..models.microflow import MicroFlow as Network
 from ..models.microflow import MicroFlowOptions
+from .boundary import with_boundary
 from .learned import SCORED_PX, Learned, Limits, Sight
 from .networks import last_of, network_options, over_mirrors
 from .sides import with_sides
@@ -72,4 +73,7 @@ class MicroFlow(Learned, frozen=True, extra="forbid"):
             return over_mirrors(run, sight.before, sight.after, start, self.mirrors)
 
         found = measured(sight.start)
-        return with_sides(sight.before, sight.after, found, measured) if self.both_sides else found
+        if not self.both_sides:
+            return found
+        found = with_sides(sight.before, sight.after, found, measured)
+        return with_boundary(sight.before, sight.after, found, measured)

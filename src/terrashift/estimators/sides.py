@@ -24,8 +24,10 @@ COARSE_PX = 4
 """The sides' motion is found on a grid this much coarser, each cell the mean of its pixels."""
 REACH = 8
 """Cells to either side that a side's motion is looked for: some 30 px, beyond the smear across a fault."""
-LEAST_PX = 1.5
-"""Sides whose motions are nearer to each other than this are one."""
+FAR_APART_PX = 3.0
+"""Sides whose motions are nearer to each other than this a network bridges by itself."""
+CHANGED_PX = 1.5
+"""A pixel takes a side's motion only if it is so far from what was found first."""
 BETTER = 0.9
 """Share of the difference between the images that a side's motion must stay below, to be taken."""
 ALIKE = 0.85
@@ -46,8 +48,8 @@ class Sides(NamedTuple):
     first: Float[Tensor, "batch 2 height width"]
     """(x right, y down) px."""
     second: Float[Tensor, "batch 2 height width"]
-    apart: Float[Tensor, ""]
-    """Largest distance between the two of any pixel, px."""
+    apart: Float[Tensor, "batch 1 height width"]
+    """Distance between the two, px."""
 
 
 def sides_of(flow: Float[Tensor, "batch 2 height width"]) -> Sides:
@@ -64,10 +66,9 @@ def sides_of(flow: Float[Tensor, "batch 2 height width"]) -> Sides:
     angle = 0.5 * torch.atan2(2 * xy, xx - yy)  # b 1 h/4 w/4; of the spread's longer axis
     along = angle.cos() * coarse[:, :1] + angle.sin() * coarse[:, 1:]
     ends = [_at_most(coarse, sign * along, side) for sign in (1, -1)]
-    apart = (ends[0] - ends[1]).norm(dim=1).max()
     size = tuple(flow.shape[-2:])
     first, second = (interpolate(end, size=size, mode="bilinear", align_corners=False) for end in ends)
-    return Sides(first, second, apart)
+    return Sides(first, second, _apart(first, second))
 
 
 def with_sides(
@@ -85,7 +86,7 @@ def with_sides(
         again: measures anew from a first idea of the flow.
     """
     sides = sides_of(found.flow)
-    if sides.apart < LEAST_PX:
+    if sides.apart.max() < FAR_APART_PX:
         return found
     fixed = normalise(before)
     flow, log_scale = found
@@ -93,7 +94,7 @@ def with_sides(
     for side, opposite in ((sides.first, sides.second), (sides.second, sides.first)):
         other = again(side)
         difference = _difference(fixed, after, other.flow)
-        better = (difference < least) & (_apart(other.flow, found.flow) > LEAST_PX)
+        better = (difference < least) & (_apart(other.flow, found.flow) > CHANGED_PX)
         mixed = torch.where(better, other.flow, flow)
         of_side = _apart(mixed, side) < _apart(mixed, opposite)
         better &= box_mean(of_side.float(), AROUND_PX) > SUPPORTED
