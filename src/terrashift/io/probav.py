@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..errors import InputError
+from .opening import explained, open_dataset
 from .untrusted import Malformed, expect_object, parse_json, read_text
 
 SCALE = 3
@@ -196,13 +197,12 @@ def _read(path: Path) -> np.ndarray:
     if not path.is_file():
         raise InputError(f"{path} is missing: unpack the challenge's archive again")
     try:
-        from .opening import explained, open_dataset  # only here: packed scenes are read without rasterio
+        with explained(str(path)), open_dataset(str(path)) as dataset:
+            if dataset.count != 1:
+                raise InputError(f"{path} has {dataset.count} bands, not one")
+            return dataset.read(1)
     except ModuleNotFoundError as error:
         raise InputError(
             f"reading {path.parent} takes {error.name}, which is not installed here: pack the scenes where it is, "
             "`terrashift pack FOLDER -o probav.tsi`, and give that file"
         ) from error
-    with explained(str(path)), open_dataset(str(path)) as dataset:
-        if dataset.count != 1:
-            raise InputError(f"{path} has {dataset.count} bands, not one")
-        return dataset.read(1)

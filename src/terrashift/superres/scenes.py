@@ -9,8 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import InputError
 from ..io.packed_scenes import PackedScene, SceneArchive
 from ..io.probav import References, Scene, read_scenes
+from ..io.untrusted import Malformed
 from .align import align, clearest
 from .brightness import light_of, lit, overlaid
 from .frames import Frames
@@ -33,14 +35,23 @@ def pack_scenes(
     """
     packed = []
     for scene in read_scenes(folder, references):
-        packed.append(registered(scene))
+        try:
+            packed.append(registered(scene))
+        except Malformed as error:
+            raise InputError(
+                f"{folder}: {error}. Folders are called NIR/imgset0594 and the like, frames LR000.png, ..."
+            ) from error
         facts = packed[-1].facts
         tell(f"{facts.band} {facts.name}: {sum(facts.matched)} of {len(facts.numbers)} frames match the clearest")
     return SceneArchive(tuple(packed))
 
 
 def registered(scene: Scene) -> PackedScene:
-    """A scene with the shifts of its frames against the clearest; frames that match nothing are told."""
+    """A scene with the shifts of its frames against the clearest; frames that match nothing are told.
+
+    Raises:
+        Malformed: its name, its band's or a frame's is none of the challenge's.
+    """
     pixels = torch.from_numpy(scene.frames)[:, None]
     home = clearest(pixels)
     found = align(pixels, home)

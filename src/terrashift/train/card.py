@@ -154,9 +154,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], above: str) -> li
 def _places(archive: Ground) -> str:
     """Their names; many of one folder or kind (`folder/name`, `kind number`) by their count."""
     if isinstance(archive, SceneArchive):
-        return markdown(
-            ", ".join(f"{count} scene{'s' * (count != 1)} of {band}" for band, count in archive.bands.items())
-        )
+        counted = (f"{count} {'scene' if count == 1 else 'scenes'} of {band}" for band, count in archive.bands.items())
+        return markdown(", ".join(counted))
     places = sorted({view.place for view in archive.views})
     groups = Counter(re.split("[/ ]", place)[0] for place in places)
     return markdown(", ".join(kind if count == 1 else f"{count} of {kind}" for kind, count in groups.items()))

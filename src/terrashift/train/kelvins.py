@@ -42,7 +42,7 @@ class KelvinsScore(NamedTuple):
         score = "" if self.score is None else f"; score {self.score:.4f}"
         sigma = f"; {self.one_sigma:.0%} within one sigma" if self.one_sigma else ""
         return (
-            f"{self.name}, {self.scenes} scene{'s' * (self.scenes != 1)}: cPSNR {self.cpsnr:.2f} dB, {self.gain:+.2f} dB to bicubic + mean"
+            f"{self.name} ({self.scenes} held out): cPSNR {self.cpsnr:.2f} dB, {self.gain:+.2f} dB to bicubic + mean"
             f"{score}{sigma}"
         )
 
