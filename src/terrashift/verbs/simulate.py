@@ -156,7 +156,7 @@ def pack(words: Sequence[str]) -> int:
     from ..simulate.packing import read_about
 
     check_target(found.output, found.overwrite)
-    if found.folder is not None and any(found.folder.glob("**/imgset*/LR*.png")):
+    if found.folder and next(found.folder.glob("**/imgset*/LR*.png"), None):
         return _pack_probav(found)
     if found.references is not None:
         raise OptionError("--references belongs to the folder of the PROBA-V challenge: leave it out.")

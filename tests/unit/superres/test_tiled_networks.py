@@ -1,9 +1,9 @@
 """How far a network's result in tiles is from that of the whole image, as `terrashift superres` runs it; in deviations.
 
 Convolutions see a halo, which tiles have; what depends on the window as a whole differs. The default takes its level,
-and how much each frame disagrees, from the window; DeepSUM normalises each window, and its filters, like those of PIUnet,
-come from all of it; where frames are hidden in parts, 3D-WDSR and DeepSUM take the frames that are clearest in the
-window. HighRes-net has nothing of the kind.
+the frames' brightness, and how much each disagrees, from the window; DeepSUM normalises each window, and its filters,
+like those of PIUnet, come from all of it; where frames are hidden in parts, 3D-WDSR and DeepSUM take the frames that
+are clearest in the window. HighRes-net has nothing of the kind.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def test_the_default_differs_by_thousandths(stacks):
     ids=["highresnet", "wdsr3d"],
 )
 def test_networks_of_convolutions_alone_differ_by_rounding(stacks, kind, options, hidden):
-    """With all blocks of the published ones, which reach furthest; unless frames are hidden, all windows take the same."""
+    """With all blocks, which reach furthest. 3D-WDSR takes the same frames everywhere where none is hidden."""
     _, most = apart(stacks(hidden), untrained(kind, **options))
     assert most < 1e-4
 
