@@ -14,7 +14,7 @@ from ..io.packed_scenes import PackedScene, SceneArchive
 from ..models.sharp import SharpEstimate
 from ..simulate.burst import Burst
 from .calibrate import Errors
-from .scenes import Ready, SceneOptions, ready
+from .scenes import Ready, SceneOptions, all_ready
 from .sharpening import mean_of_registered
 
 Run = Callable[[Tensor, Tensor, Tensor], SharpEstimate]
@@ -67,8 +67,8 @@ class KelvinsValidation:
         self._sets: dict[str, list[PackedScene]] = {}
         for band in archive.bands:
             self._sets[band] = [one for one in archive.scenes if one.facts.band == band][:most]
-        self._ready: dict[str, Ready] = {}
-        self._plain: dict[str, float] = {}
+        self._ready: dict[tuple[str, str], Ready] = {}
+        self._plain: dict[tuple[str, str], float] = {}
 
     def __call__(self, run: Run) -> list[KelvinsScore]:
         """Score a network."""
@@ -91,16 +91,17 @@ class KelvinsValidation:
         score = kelvins_score(known[:, 0], known[:, 1]) if len(known) else None
         parts = [one.errors for one in judged if one.errors is not None]
         within = [float((one.error < one.log_scale.exp()).float().mean()) for one in parts]
-        gain = float(values.mean()) - float(np.mean([self._plain[one.facts.name] for one in scenes]))
+        gain = float(values.mean()) - float(np.mean([self._plain[_key(one)] for one in scenes]))
         return KelvinsScore(
             band, len(scenes), float(values.mean()), gain, score, float(np.mean(within)) if within else 0.0
         )
 
     def _judged(self, scenes: list[PackedScene], run: Run) -> Iterator[_Judged]:
+        new = [packed for packed in scenes if _key(packed) not in self._ready]
+        made = all_ready(new, self._options.reference)
+        self._ready.update(zip(map(_key, new), made, strict=True))
         for packed in scenes:
-            name = packed.facts.name
-            if name not in self._ready:
-                self._ready[name] = ready(packed, self._options.reference)
+            name = _key(packed)
             burst = whole_burst(self._ready[name], self._options.frames[1])
             if name not in self._plain:
                 self._plain[name] = self._registered(packed, mean_of_registered(burst)).value
@@ -115,7 +116,7 @@ class KelvinsValidation:
     def _registered(self, packed: PackedScene, mean: Tensor) -> Registered:
         """The challenge's cPSNR, in its numbers."""
         truth, clear = _truth(packed)
-        given = self._ready[packed.facts.name].given
+        given = self._ready[_key(packed)].given
         image = mean[0, 0].double() * float(given.contrast[0]) + float(given.level[0])
         return cpsnr(image.numpy(), truth, clear)
 
@@ -123,7 +124,7 @@ class KelvinsValidation:
         """Deviations of the scene, over the clear pixels of the truth."""
         truth, clear = _truth(packed)
         assert found.log_scale is not None
-        given = self._ready[packed.facts.name].given
+        given = self._ready[_key(packed)].given
         level, contrast = float(given.level[0]), float(given.contrast[0])
         inner = (slice(BORDER_PX, truth.shape[0] - BORDER_PX), slice(BORDER_PX, truth.shape[1] - BORDER_PX))
         x, y = best.shift
@@ -140,6 +141,10 @@ def whole_burst(scene: Ready, most: int) -> Burst:
     nobody = torch.full((1,), torch.nan)
     first = torch.zeros(1, dtype=torch.long)
     return Burst(frames, usable, shifts, shifts, nobody, scene.truth[None], scene.known[None], first)
+
+
+def _key(packed: PackedScene) -> tuple[str, str]:
+    return packed.facts.band, packed.facts.name
 
 
 def _truth(packed: PackedScene) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ and the loss forgives the place (to 3 px) and the brightness of the truth, which
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -99,6 +100,12 @@ def ready(packed: PackedScene, reference: Literal["clearest", "known"]) -> Ready
     return Ready(given, torch.where(known > 0, truth, 0.0), known)
 
 
+def all_ready(scenes: Sequence[PackedScene], reference: Literal["clearest", "known"]) -> list[Ready]:
+    """The same of several, a second of a core each, on as many cores as PyTorch may use."""
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return list(pool.map(lambda one: ready(one, reference), scenes))
+
+
 class SceneStream:
     """Bursts by number: the same seed and number give the same burst, in whatever company.
 
@@ -143,6 +150,7 @@ class SceneStream:
         random = Random.of(self.seed, list(numbers))
         lots = random.uniform("choose", self._most)
         tries = [_Try.of(random.split(f"try {k}"), len(self._scenes)) for k in range(TRIES)]
+        self._prepare({int(scene) for scene in tries[0].scene})
         patches = [self._patch([one.at(row) for one in tries], lots[row]) for row in range(len(numbers))]
         frames, usable, shifts, truth, known, scene = (torch.stack(part) for part in zip(*patches, strict=True))
         exact = torch.full_like(shifts, torch.nan)
@@ -153,9 +161,15 @@ class SceneStream:
             burst = turned(burst, random)
         return Burst(*(part.to(self.device) for part in burst))
 
+    def _prepare(self, numbers: set[int]) -> None:
+        new = sorted(numbers - self._ready.keys())
+        if not new:
+            return
+        made = all_ready([self._scenes[number] for number in new], self.options.reference)
+        self._ready.update(zip(new, made, strict=True))
+
     def _scene(self, number: int) -> Ready:
-        if number not in self._ready:
-            self._ready[number] = ready(self._scenes[number], self.options.reference)
+        self._prepare({number})
         return self._ready[number]
 
     def _patch(self, tries: Sequence[_Try], lots: Float[Tensor, " frames"]) -> tuple[Tensor, ...]:
