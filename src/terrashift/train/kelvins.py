@@ -116,31 +116,30 @@ class KelvinsValidation:
     def _registered(self, packed: PackedScene, mean: Tensor) -> Registered:
         """The challenge's cPSNR, in its numbers."""
         truth, clear = _truth(packed)
-        given = self._ready[_key(packed)].given
-        image = mean[0, 0].double() * float(given.contrast[0]) + float(given.level[0])
+        scene = self._ready[_key(packed)]
+        image = mean[0, 0].double() * scene.contrast + scene.level
         return cpsnr(image.numpy(), truth, clear)
 
     def _errors(self, packed: PackedScene, found: SharpEstimate, best: Registered) -> Errors:
         """Deviations of the scene, over the clear pixels of the truth."""
         truth, clear = _truth(packed)
         assert found.log_scale is not None
-        given = self._ready[_key(packed)].given
-        level, contrast = float(given.level[0]), float(given.contrast[0])
+        scene = self._ready[_key(packed)]
         inner = (slice(BORDER_PX, truth.shape[0] - BORDER_PX), slice(BORDER_PX, truth.shape[1] - BORDER_PX))
         x, y = best.shift
         part = tuple(slice(one.start + move, one.stop + move) for one, move in zip(inner, (y, x), strict=True))
         seen = torch.from_numpy(clear[part])
-        target = (torch.from_numpy(truth[part]) - level - best.brightness) / contrast
+        target = (torch.from_numpy(truth[part]) - scene.level - best.brightness) / scene.contrast
         error = (found.mean[0, 0].float()[inner] - target).abs()
         return Errors(error[seen].float(), found.log_scale[0, 0].float()[inner][seen])
 
 
 def whole_burst(scene: Ready, most: int) -> Burst:
     """A scene as one burst of its reference and its clearest frames, `most` of them; measured shifts for exact ones."""
-    frames, usable, shifts = (part[None, :most] for part in scene.given[:3])
+    frames, usable, shifts = scene.pixels[None, :most], scene.usable[None, :most].float(), scene.shifts[None, :most]
     nobody = torch.full((1,), torch.nan)
     first = torch.zeros(1, dtype=torch.long)
-    return Burst(frames, usable, shifts, shifts, nobody, scene.truth[None], scene.known[None], first)
+    return Burst(frames, usable, shifts, shifts, nobody, scene.truth[None], scene.known[None].float(), first)
 
 
 def _key(packed: PackedScene) -> tuple[str, str]:

@@ -209,9 +209,9 @@ def test_networks_are_given_what_they_are_given_in_use(archive):
         torch.testing.assert_close(told[0], used)
     # and what they answer comes back in the truth's numbers
     scene = ready(one, "clearest")
-    back = scene.truth * scene.given.contrast + scene.given.level
+    back = scene.truth * scene.contrast + scene.level
     shown = torch.from_numpy(one.scene.truth)
-    seen = scene.known[0] > 0
+    seen = scene.known[0]
     torch.testing.assert_close(back[0][seen], shown[seen], rtol=1e-5, atol=0.05)
     assert found.mean.shape == back.shape
 
@@ -254,7 +254,7 @@ def test_a_perfect_network_is_perfect_whatever_its_place_and_brightness(archive)
     one = archive.scenes[0]
     scene = ready(one, "clearest")
     whole = torch.from_numpy(one.scene.truth)
-    truth = ((whole - scene.given.level) / scene.given.contrast)[None, None]
+    truth = ((whole - scene.level) / scene.contrast)[None, None]
 
     def network(frames, usable, shifts):
         moved = truth.roll((2, -3), (2, 3)) + 0.7
