@@ -139,9 +139,12 @@ def test_only_clear_patches_are_taken(archive):
 
 
 def test_a_burst_of_which_nothing_is_clear_enough_teaches_nothing(archive):
-    hidden = [dataclasses.replace(one, clear=np.zeros_like(one.clear)) for one in archive.scenes]
-    burst = SceneStream(SceneArchive(tuple(hidden)), OPTIONS).batch(0)
+    # every other bit: half of the truth is known everywhere, which is too little here, though enough for a loss
+    hidden = [dataclasses.replace(one, clear=np.full_like(one.clear, 0b01010101)) for one in archive.scenes]
+    options = dataclasses.replace(OPTIONS, least_known=0.6)
+    burst = SceneStream(SceneArchive(tuple(hidden)), options).batch(0)
     assert not burst.known.any()
+    assert SceneStream(SceneArchive(tuple(hidden)), dataclasses.replace(OPTIONS, least_known=0.4)).batch(0).known.any()
     network = make("unrolled", options_of("unrolled", SMALL["unrolled"]))
     lesson = learn_bursts(network, burst, FORGIVING)
     lesson.loss.backward()
