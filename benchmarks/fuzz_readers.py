@@ -223,7 +223,7 @@ def _made_tiffs() -> Iterator[bytes]:
 
 TOLERATED = ("Error: Key ",)
 """What libgeotiff prints on its own, whatever GDAL is told."""
-TEXTS = ("trace", "arrows", "mask", "recipe", "training", "about", "records", "bounds")
+TEXTS = ("trace", "arrows", "mask", "recipe", "training", "about", "records", "bounds", "probav references")
 
 
 class Reader(NamedTuple):

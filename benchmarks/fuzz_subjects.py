@@ -87,6 +87,35 @@ def read_archive(path: Path) -> None:
             one.values()
 
 
+def scenes(folder: Path) -> Path:
+    """Packed scenes of PROBA-V."""
+    from terrashift.io.packed_scenes import PackedScene, SceneArchive
+    from terrashift.io.probav import Scene
+
+    random = np.random.default_rng(0)
+    frames = random.integers(0, 16383, (2, 8, 9)).astype(np.float32)
+    truth = random.integers(0, 16383, (24, 27)).astype(np.float32)
+    one = Scene("imgset0594", "NIR", frames, truth, truth > 900, 45.5, ("000", "001"), 1)
+    packed = PackedScene.of(one, 0, [(0.0, 0.0), (0.25, -0.5)], [True, True])
+    SceneArchive((packed,)).save(folder / "a.tsi")
+    return folder / "a.tsi"
+
+
+def read_packed(path: Path) -> None:
+    """Load them, and use their pixels."""
+    from terrashift.io.packed_scenes import SceneArchive
+
+    for packed in SceneArchive.load(path).scenes:
+        assert packed.scene.frames.shape[0] == len(packed.shifts_to(packed.facts.home(known=True)))
+
+
+def read_probav_references(path: Path) -> None:
+    """Which frame is whose."""
+    from terrashift.io.probav import read_references
+
+    read_references(path)
+
+
 def weights(folder: Path) -> Path:
     """Weights of a small network."""
     sys.path.insert(0, str(TESTS))
@@ -312,6 +341,11 @@ SUBJECTS: dict[str, tuple[Any, ...]] = {
     "mask": (text("mask.geojson", json.dumps(POLYGON)), read_outlines),
     "package": (package, read_trace),
     "archive": (archive, read_archive),
+    "scenes": (scenes, read_packed),
+    "probav references": (
+        text("reference.json", '{"NIR": {"imgset0594": {"reference": "008"}, "imgset0595": {"reference": "004"}}}'),
+        read_probav_references,
+    ),
     "weights": (weights, read_weights),
     "start": (weights, read_start),
     "checkpoint": (checkpoint, read_checkpoint),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +50,22 @@ def write_data(root: Path) -> Path:
     lines = [f"imgset{number:04d} {45 + number}.5" for number in range(3)]
     (root / "norm.csv").write_text("\n".join(lines) + "\n")
     return root
+
+
+def write_many(root: Path, count: int = 4, side: int = 40) -> Path:
+    """`count` scenes of each band, numbered as the challenge's are: RED first; norm.csv."""
+    for number in range(2 * count):
+        band = "RED" if number < count else "NIR"
+        write_scene(root / "train" / band / f"imgset{number:04d}", number, side)
+    lines = [f"imgset{number:04d} 40.5" for number in range(2 * count)]
+    (root / "norm.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def write_references(path: Path, numbers: dict[tuple[str, str], str]) -> Path:
+    """As PROBA-V-REF's reference.json is."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for (band, name), number in numbers.items():
+        found.setdefault(band, {})[name] = {"reference": number}
+    path.write_text(json.dumps(found, indent=4))
+    return path

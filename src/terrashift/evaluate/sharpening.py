@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,15 +16,15 @@ from torch import Tensor
 
 from ..analyse.image_quality import psnr, ssim
 from ..analyse.kelvins import PEAK, cpsnr, cssim, kelvins_score
-from ..io.probav import SCALE, find_scenes, read_scenes
+from ..io.packed_scenes import SceneArchive, held_apart
+from ..io.probav import SCALE, References, Scene, find_scenes, read_scenes
 from ..simulate.archive import Archive
 from ..simulate.burst import CLASSES, VALIDATION_SEED, BurstStream
 from ..superres.align import align, clearest
 from ..superres.base import Method
-from ..superres.brightness import Anchor, anchored, light_of, lit, overlaid
+from ..superres.brightness import Anchor, anchored
 from ..superres.frames import Frames
-from ..superres.outliers import without_outliers
-from ..superres.trust import agreeing, disagreement
+from ..superres.scenes import prepared
 from ..superres.upsample import upsample
 
 COMPARED = "bicubic-mean"
@@ -97,24 +98,44 @@ class Setting:
     """So many of each group; all unless given."""
 
 
-def probav_cases(folder: Path, setting: Setting) -> Iterator[Case]:
-    """Scenes with a truth; the reference is the clearest frame, as nobody knows the date of the truth.
+def probav_cases(
+    data: Path, setting: Setting, references: References | None = None, held_out: float = 0.0
+) -> Iterator[Case]:
+    """Scenes with a truth, of a folder or packed.
+
+    The reference is the frame that was taken with the truth where that is known (PROBA-V-REF), else the clearest.
+
+    Args:
+        data: the challenge's folder, or a file of `terrashift pack`.
+        setting: how many scenes of each band.
+        references: see `io.probav.read_references`; of a packed file those that it was packed with.
+        held_out: only this share of each band, which training with the same share never sees; 0 for all.
 
     Raises:
-        InputError: see `io.probav.read_scenes`.
+        InputError: see `io.probav.read_scenes` and `io.packed_scenes.SceneArchive`.
     """
+    listed = _listed(data, references)
+    kept = held_apart([key for key, _ in listed], held_out) if held_out else {key for key, _ in listed}
     taken: dict[str, int] = {}
-    for path in find_scenes(folder):
-        band = path.parent.name
-        if not (path / "HR.png").is_file() or taken.get(band, 0) == setting.scenes:
+    for (band, name), read in listed:
+        if (band, name) not in kept or taken.get(band, 0) == setting.scenes:
             continue
         taken[band] = taken.get(band, 0) + 1
-        for scene in read_scenes(path):
-            assert scene.truth is not None
-            assert scene.clear is not None
-            frames = torch.from_numpy(scene.frames)[:, None]
-            sizes = SCALE, PEAK, BITS_14
-            yield Case(band, scene.name, frames, clearest(frames), scene.truth, scene.clear, *sizes, scene.baseline)
+        scene = read()
+        assert scene.truth is not None
+        assert scene.clear is not None
+        frames = torch.from_numpy(scene.frames)[:, None]
+        home = clearest(frames) if scene.reference is None else scene.reference
+        yield Case(band, name, frames, home, scene.truth, scene.clear, SCALE, PEAK, BITS_14, scene.baseline)
+
+
+def _listed(data: Path, references: References | None) -> list[tuple[tuple[str, str], Callable[[], Scene]]]:
+    """(band, name) of the scenes with a truth, and how to read each."""
+    if not data.is_dir():
+        packed = SceneArchive.load(data).only(())
+        return [((one.facts.band, one.facts.name), partial(getattr, one, "scene")) for one in packed.scenes]
+    paths = [path for path in find_scenes(data) if (path / "HR.png").is_file()]
+    return [((p.parent.name, p.name), partial(lambda p: next(read_scenes(p, references)), p)) for p in paths]
 
 
 def burst_cases(archive: Archive, setting: Setting, scale: int = 3, size_px: int = 64) -> Iterator[Case]:
@@ -135,20 +156,7 @@ def prepare(case: Case, setting: Setting) -> Frames:
     share[case.home] = 2
     order = share.argsort(descending=True, stable=True)[: setting.max_frames]
     order = order[share[order] > 0]
-    aligned = align(case.frames[order], 0)
-    pixels = aligned.frames.pixels
-    shifts = aligned.frames.shifts.tolist()
-    home = aligned.frames.home
-    lights = [light_of(pixels[home], frame, (x, y)) for frame, (x, y) in zip(pixels, shifts, strict=True)]
-    frames = lit(aligned.frames, lights)
-    if not setting.keep_outliers:
-        frames = without_outliers(frames)
-    if setting.trust_all or frames.count < 2:
-        return frames
-    still = frames.pixels[frames.home]
-    others = [k for k in range(frames.count) if k != frames.home]
-    pairs = [overlaid(still, frames.pixels[k], (shifts[k][0], shifts[k][1])) for k in others]
-    return agreeing(frames, torch.stack([disagreement(*pair) for pair in pairs]).amin(0))
+    return prepared(align(case.frames[order], 0).frames, setting.keep_outliers, setting.trust_all)
 
 
 def judge_case(case: Case, frames: Frames, method: Method, setting: Setting) -> Score:

@@ -3,12 +3,16 @@
 A scene is a folder `imgset0000` with coarse frames LR000.png, ... and their masks QM000.png, ... (128 px of 300 m),
 and, for training, the sharp HR.png with its mask SM.png (384 px of 100 m); any number but 0 in a mask means clear.
 Above them lie folders NIR and RED, and norm.csv with the score of the challenge's baseline for each scene.
+
+The challenge does not say which frame was taken with the truth. PROBA-V-REF does (Nguyen et al. 2021, Proba-V-ref:
+repurposing the Proba-V challenge for reference-aware super resolution, arXiv:2101.10200), for the training scenes, in
+a file reference.json.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +21,12 @@ from jaxtyping import Bool, Float
 
 from ..errors import InputError
 from .opening import explained, open_dataset
+from .untrusted import Malformed, expect_object, parse_json, read_text
 
 SCALE = 3
 SCENE = re.compile(r"imgset\d+")
+NUMBER = re.compile(r"\d{3}")
+"""Of a frame, as in the names of files."""
 DAMAGED = 60000
 """Numbers beyond this are no brightness: 14 bits are in use. The challenge's data has a few such frames."""
 
@@ -39,6 +46,10 @@ class Scene:
     """Where the truth counts."""
     baseline: float | None
     """cPSNR, dB, of the challenge's baseline by norm.csv."""
+    numbers: tuple[str, ...] = ()
+    """Of the frames, as in their names: 000, ..."""
+    reference: int | None = None
+    """Which of the frames was taken with the truth, where PROBA-V-REF tells."""
 
     @property
     def clearance(self) -> Float[np.ndarray, " frame"]:
@@ -64,12 +75,21 @@ def find_scenes(folder: Path) -> list[Path]:
     return found
 
 
-def read_scenes(folder: Path) -> Iterator[Scene]:
+References = Mapping[tuple[str, str], str]
+"""Number of the reference by band and scene."""
+
+
+def read_scenes(folder: Path, references: References | None = None) -> Iterator[Scene]:
     """Every scene below a folder, one in memory at a time.
+
+    Args:
+        folder: the challenge's, or a part of it.
+        references: which frame was taken with the truth; see `read_references`.
 
     Raises:
         InputError: see `find_scenes` and `read_scene`.
     """
+    known = references or {}
     norms: dict[Path, dict[str, float]] = {}
     for path in find_scenes(folder):
         listed = next(
@@ -77,7 +97,8 @@ def read_scenes(folder: Path) -> Iterator[Scene]:
         )
         if listed is not None and listed not in norms:
             norms[listed] = read_norm(listed)
-        yield read_scene(path, norms[listed].get(path.name) if listed is not None else None)
+        baseline = norms[listed].get(path.name) if listed is not None else None
+        yield read_scene(path, baseline, known.get((path.parent.name, path.name)))
 
 
 def read_norm(path: Path) -> dict[str, float]:
@@ -100,18 +121,47 @@ def read_norm(path: Path) -> dict[str, float]:
     return norms
 
 
-def read_scene(path: Path, baseline: float | None = None) -> Scene:
-    """One scene.
+def read_references(path: Path) -> dict[tuple[str, str], str]:
+    """PROBA-V-REF's file: number of the frame that was taken with the truth, by band and scene.
 
-    Frames that hold numbers beyond 14 bits are left out, as all published work does.
+    It is JSON, `{"NIR": {"imgset0594": {"reference": "008"}, ...}, "RED": ...}`.
 
     Raises:
-        InputError: where a frame or mask is missing, damaged or of another size, or none is left.
+        InputError: it is missing, or something else.
+    """
+    found = {}
+    try:
+        for band, scenes in expect_object(parse_json(read_text(path))).items():
+            for name, entry in expect_object(scenes).items():
+                number = expect_object(entry).get("reference")
+                if not SCENE.fullmatch(name) or not isinstance(number, str) or not NUMBER.fullmatch(number):
+                    raise Malformed(f"{band} {name!r} has {entry!r}")
+                found[band, name] = number
+    except (OSError, Malformed) as error:
+        raise InputError(
+            f"{path} is not PROBA-V-REF's reference.json ({error}): it holds lines such as "
+            '{"NIR": {"imgset0594": {"reference": "008"}}}'
+        ) from error
+    return found
+
+
+def read_scene(path: Path, baseline: float | None = None, reference: str | None = None) -> Scene:
+    """One scene.
+
+    Frames that hold numbers beyond 14 bits are left out, as all published work does; a reference among them is then
+    unknown.
+
+    Raises:
+        InputError: where a frame or mask is missing, damaged or of another size, none is left, or there never was a
+            frame of the reference's number.
     """
     names = sorted(path.glob("LR*.png"))
     if not names:
         raise InputError(f"{path} holds no frames LR000.png, ...: it is no scene of the PROBA-V challenge")
+    if reference is not None and not (path / f"LR{reference}.png").is_file():
+        raise InputError(f"{path} has no frame {reference}, which is to be the reference: these are other scenes")
     frames: list[np.ndarray] = []
+    numbers: list[str] = []
     for name in names:
         image = _read(name)
         mask = _read(name.with_name("QM" + name.name[2:]))
@@ -122,25 +172,37 @@ def read_scene(path: Path, baseline: float | None = None) -> Scene:
             )
         if image.max() <= DAMAGED:
             frames.append(np.where(mask > 0, image, np.nan).astype(np.float32))
+            numbers.append(name.stem[2:])
     if not frames:
         raise InputError(f"{path}: every frame holds numbers beyond {DAMAGED}, which are no brightness")
+    sharp, known = _truth(path, frames[0].shape)
+    home = numbers.index(reference) if reference in numbers else None
+    return Scene(path.name, path.parent.name, np.stack(frames), sharp, known, baseline, tuple(numbers), home)
+
+
+def _truth(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The sharp image, DN, and where it counts; None where there is none."""
     truth, clear = (path / name for name in ("HR.png", "SM.png"))
-    sharp = _read(truth).astype(np.float32) if truth.is_file() else None
-    known = _read(clear) > 0 if clear.is_file() else None
-    if sharp is not None:
-        known = np.ones(sharp.shape, bool) if known is None else known
-        wanted = tuple(SCALE * n for n in frames[0].shape)
-        if sharp.shape != wanted or known.shape != wanted:
-            raise InputError(
-                f"{truth} is {sharp.shape} px, its mask {known.shape}: three times the frames' is {wanted}"
-            )
-    return Scene(path.name, path.parent.name, np.stack(frames), sharp, known if sharp is not None else None, baseline)
+    if not truth.is_file():
+        return None, None
+    sharp = _read(truth).astype(np.float32)
+    known = _read(clear) > 0 if clear.is_file() else np.ones(sharp.shape, bool)
+    wanted = tuple(SCALE * n for n in shape)
+    if sharp.shape != wanted or known.shape != wanted:
+        raise InputError(f"{truth} is {sharp.shape} px, its mask {known.shape}: three times the frames' is {wanted}")
+    return sharp, known
 
 
 def _read(path: Path) -> np.ndarray:
     if not path.is_file():
         raise InputError(f"{path} is missing: unpack the challenge's archive again")
-    with explained(str(path)), open_dataset(str(path)) as dataset:
-        if dataset.count != 1:
-            raise InputError(f"{path} has {dataset.count} bands, not one")
-        return dataset.read(1)
+    try:
+        with explained(str(path)), open_dataset(str(path)) as dataset:
+            if dataset.count != 1:
+                raise InputError(f"{path} has {dataset.count} bands, not one")
+            return dataset.read(1)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"reading {path.parent} takes {error.name}, which is not installed here: pack the scenes where it is, "
+            "`terrashift pack FOLDER -o probav.tsi`, and give that file"
+        ) from error

@@ -107,7 +107,10 @@ class Archive:
                 f"{path} is no imagery archive, or a damaged one ({error}): pack or copy it anew."
             ) from error
         if found != FORMAT:
-            raise InputError(f"{path} is of the format {found!r}, not {FORMAT!r}: pack it anew.")
+            raise InputError(
+                f"{path} is of the format {found!r}, not {FORMAT!r}: pack it anew (recipes for scenes of PROBA-V say "
+                "`data: probav`)."
+            )
         return cls._checked(views, pixels)
 
     def save(self, path: str | Path) -> None:

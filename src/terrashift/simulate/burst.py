@@ -110,14 +110,15 @@ class Burst(NamedTuple):
     usable: Float[Tensor, "batch frame 1 height width"]
     """1 on clear pixels, 0 on clouds, in gaps, and in all of an absent frame."""
     shifts_px: Float[Tensor, "batch frame 2"]
-    """(x right, y down) px of the frames, exact: frame(p + shift) = reference(p). 0 for the reference."""
+    """(x right, y down) px of the frames, exact: frame(p + shift) = reference(p). 0 for the reference; NaN for the
+    others of real frames."""
     measured_px: Float[Tensor, "batch frame 2"]
     """What a registration might have found for them; exact, 0, for the reference."""
     blur_px: Float[Tensor, " batch"]
-    """Deviation of the camera's Gaussian blur, pixels of the frames."""
+    """Deviation of the camera's Gaussian blur, pixels of the frames; NaN for real frames."""
     truth: Float[Tensor, "batch band fine_height fine_width"]
     known: Float[Tensor, "batch 1 fine_height fine_width"]
-    """1 where the truth counts: everywhere."""
+    """1 where the truth counts: everywhere, but for real ones."""
     scene: Int[Tensor, " batch"]
     """Number of the view (or group of bands) among those of the stream."""
 
@@ -213,7 +214,7 @@ class BurstStream:
         error = options.measured_px * each.normal("measured", 2).reshape(shifts.shape)
         error[:, 0] = 0.0
         burst = Burst(frames, usable, shifts, shifts + error, blur, truth, truth.new_ones(len(group), 1, *size), group)
-        return _turned(burst, together)
+        return turned(burst, together)
 
     def _together(self, numbers: list[int]) -> Random:
         """Sources that neighbouring bursts share: for what a batch had better have alike."""
@@ -356,9 +357,9 @@ def _binned(image: Float[np.ndarray, "height width"], side: int) -> Float[np.nda
     return image[: rows * side, : columns * side].reshape(rows, side, columns, side).mean((1, 3))
 
 
-def _turned(burst: Burst, together: Random) -> Burst:
-    """Mirror and transpose bursts; shifts turn with their frames."""
-    turns = together.uniform("turn", 3) < 0.5
+def turned(burst: Burst, random: Random) -> Burst:
+    """Mirror and transpose bursts at random; shifts turn with their frames."""
+    turns = random.uniform("turn", 3) < 0.5
     if not turns.any():
         return burst
     images = [burst.frames, burst.usable, burst.truth, burst.known]

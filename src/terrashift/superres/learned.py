@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import OptionError
@@ -22,6 +24,41 @@ OF_LAPLACE = math.sqrt(2)
 Network = Callable[[Tensor, Tensor, Tensor], SharpEstimate]
 """Called with frames (batch frame band height width), standardised and the reference first; usable (batch frame 1
 height width), 1 = usable; shifts (batch frame 2), (x right, y down) px with frame(p + shift) = reference(p)."""
+
+
+class Given(NamedTuple):
+    """What networks are given, the reference first."""
+
+    pixels: Float[Tensor, "frame band height width"]
+    """Standardised; 0 where not usable."""
+    usable: Float[Tensor, "frame 1 height width"]
+    """1 = usable."""
+    shifts: Float[Tensor, "frame 2"]
+    """(x right, y down) px against the reference."""
+    level: Float[Tensor, " band"]
+    contrast: Float[Tensor, " band"]
+    """What was taken away, and divided by, then."""
+
+
+def standardised(frames: Frames) -> Given:
+    """Frames as networks learn from them and are run on them: about the level, over the contrast."""
+    order = [frames.home, *(k for k in range(frames.count) if k != frames.home)]
+    level, contrast = _standard(frames)
+    pixels = (frames.filled[order] - level[:, None, None]) / contrast[:, None, None]
+    usable = frames.usable[order][:, None].to(pixels)
+    shifts = frames.shifts[order] - frames.shifts[frames.home]
+    return Given(torch.where(usable > 0, pixels, 0.0), usable, shifts, level, contrast)
+
+
+def _standard(frames: Frames) -> tuple[Tensor, Tensor]:
+    """Level and contrast of each band: those of the whole image, else of the reference."""
+    if frames.level is not None and frames.contrast is not None:
+        level, contrast = frames.level, frames.contrast
+    else:
+        values = frames.pixels[frames.home].where(frames.usable[frames.home], torch.nan)
+        level = values.nanmean((1, 2)).nan_to_num(0.0)
+        contrast = (values - level[:, None, None]).square().nanmean((1, 2)).sqrt().nan_to_num(1.0)
+    return level.to(frames.pixels), contrast.to(frames.pixels).clamp_min(1e-12)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,12 +83,7 @@ class Learned:
             OptionError: another scale or number of bands than it was trained for.
         """
         self.refuse_other(frames.pixels.shape[1], scale)
-        order = [frames.home, *(k for k in range(frames.count) if k != frames.home)]
-        level, contrast = self._standard(frames)
-        pixels = (frames.filled[order] - level[:, None, None]) / contrast[:, None, None]
-        usable = frames.usable[order][:, None].to(pixels)
-        pixels = torch.where(usable > 0, pixels, 0.0)
-        shifts = frames.shifts[order] - frames.shifts[frames.home]
+        pixels, usable, shifts, level, contrast = standardised(frames)
         if self.bands == 1:
             pixels = pixels.transpose(0, 1)[:, :, None]
         else:
@@ -73,16 +105,6 @@ class Learned:
         scale = told.log_scale.float().exp()
         scale = scale.expand(told.mean.shape).flatten(0, 1)
         return OF_LAPLACE * scale * contrast[:, None, None]
-
-    def _standard(self, frames: Frames) -> tuple[Tensor, Tensor]:
-        """Level and contrast of each band: those of the whole image, else of the reference."""
-        if frames.level is not None and frames.contrast is not None:
-            level, contrast = frames.level, frames.contrast
-        else:
-            values = frames.pixels[frames.home].where(frames.usable[frames.home], torch.nan)
-            level = values.nanmean((1, 2)).nan_to_num(0.0)
-            contrast = (values - level[:, None, None]).square().nanmean((1, 2)).sqrt().nan_to_num(1.0)
-        return level.to(frames.pixels), contrast.to(frames.pixels).clamp_min(1e-12)
 
     def refuse_other(self, bands: int, scale: float | int) -> None:
         """Make sure that the network fits.

@@ -16,6 +16,7 @@ import yaml
 
 from ..analyse.metrics import LAPLACE_SHARES
 from ..core.text import markdown
+from ..io.packed_scenes import SceneArchive
 from ..simulate.archive import Archive
 from .recipe import TrainRecipe
 
@@ -36,7 +37,10 @@ class Facts(NamedTuple):
     """See `calibrate.Coverage`."""
 
 
-def card(recipe: TrainRecipe, learned: Archive, held_out: Archive | None, facts: Facts) -> str:
+Ground = Archive | SceneArchive
+
+
+def card(recipe: TrainRecipe, learned: Ground, held_out: Ground | None, facts: Facts) -> str:
     """Markdown, to lie beside the weights."""
     judged = "Calibration of sigma, figures below" if facts.calibration else "Figures below"
     lines = [
@@ -50,10 +54,9 @@ def card(recipe: TrainRecipe, learned: Archive, held_out: Archive | None, facts:
         f"{facts.hours:.1f} h on "
         f"{facts.device}{f', begun from {markdown(Path(recipe.start_from).name)}' if recipe.start_from else ''}.",
         f"* **Learned from**: {_places(learned)}.",
-        f"* **Sensors**: {_all(view.sensor for view in learned.views)}.",
-        f"* **Imagery**: {_all(view.source for view in learned.views)}; "
-        f"{_all(view.licence for view in learned.views)}.",
+        *_origin(learned),
         f"* **{judged}**: {_places(held_out) if held_out else 'none'}, never learned from.",
+        *_names(held_out),
         "",
     ]
     if facts.scores and "left_px" in facts.scores[0]:
@@ -69,6 +72,8 @@ def card(recipe: TrainRecipe, learned: Archive, held_out: Archive | None, facts:
             ],
             "Mean distance from the truth on validation pairs, px, before and after registration:",
         )
+    elif facts.scores and "score" in facts.scores[0]:
+        lines += _kelvins(facts)
     elif facts.scores and "cpsnr" in facts.scores[0]:
         lines += _table(
             ["class", "cPSNR, dB", "gain, dB", "PSNR, dB"],
@@ -93,7 +98,47 @@ def card(recipe: TrainRecipe, learned: Archive, held_out: Archive | None, facts:
     return "\n".join([*lines, "The whole recipe:", "", "```yaml", settings.strip(), "```", ""])
 
 
+def _kelvins(facts: Facts) -> list[str]:
+    return _table(
+        ["band", "scenes", "cPSNR, dB", "gain, dB", "score"],
+        [
+            [
+                markdown(s["name"]),
+                str(s["scenes"]),
+                *(f"{s[key]:.2f}" for key in ("cpsnr", "gain")),
+                "-" if s["score"] is None else f"{s['score']:.4f}",
+            ]
+            for s in facts.scores
+        ],
+        "Mean over validation scenes as the Kelvins challenge counts (range 65535; brightness and shifts by up to 3 px "
+        "forgiven); gain over the mean of registered bicubic frames; score: the challenge's baseline over it, lower is "
+        "better:",
+    )
+
+
+def _origin(learned: Ground) -> list[str]:
+    """Sensors, sources and licences."""
+    if isinstance(learned, SceneArchive):
+        return [
+            "* **Sensors**: PROBA-V, 300 m and 100 m.",
+            "* **Imagery**: the PROBA-V super-resolution challenge of ESA's Advanced Concepts Team (Kelvins); see its "
+            "terms.",
+            "* **Place and brightness are free**: the loss forgives shifts by up to 3 px, and brightness. Results are "
+            "located and bright only as far as `terrashift superres` makes them.",
+        ]
+    return [
+        f"* **Sensors**: {_all(view.sensor for view in learned.views)}.",
+        f"* **Imagery**: {_all(view.source for view in learned.views)}; "
+        f"{_all(view.licence for view in learned.views)}.",
+    ]
+
+
 def _batch(recipe: TrainRecipe) -> str:
+    if recipe.real:
+        scenes = recipe.probav
+        few, many = scenes.frames
+        side = f"{scenes.size_px} px" if scenes.size_px else "their whole size"
+        return f"{scenes.batch} real bursts ({few} to {many} frames of {side}, scale 3)"
     if recipe.sharpens:
         bursts = recipe.bursts
         few, many = bursts.frames
@@ -106,11 +151,25 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], above: str) -> li
     return [above, "", *("| " + " | ".join(line) + " |" for line in lines), ""]
 
 
-def _places(archive: Archive) -> str:
+def _places(archive: Ground) -> str:
     """Their names; many of one folder or kind (`folder/name`, `kind number`) by their count."""
+    if isinstance(archive, SceneArchive):
+        counted = (f"{count} {'scene' if count == 1 else 'scenes'} of {band}" for band, count in archive.bands.items())
+        return markdown(", ".join(counted))
     places = sorted({view.place for view in archive.views})
     groups = Counter(re.split("[/ ]", place)[0] for place in places)
     return markdown(", ".join(kind if count == 1 else f"{count} of {kind}" for kind, count in groups.items()))
+
+
+def _names(held_out: Ground | None) -> list[str]:
+    """Of the scenes that are validated on."""
+    if not isinstance(held_out, SceneArchive):
+        return []
+    listed = "; ".join(
+        f"{band} {', '.join(one.facts.name for one in held_out.scenes if one.facts.band == band)}"
+        for band in held_out.bands
+    )
+    return [f"* **Held out**, by name: {markdown(listed)}."]
 
 
 def _all(names: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..errors import InputError, OptionError
+from ..io.packed_scenes import SceneArchive
 from ..io.untrusted import expect_object, parse_json
 from ..models.catalogue import SILENT, make
 from ..models.counting import count_weights
@@ -25,8 +26,10 @@ from .alignment import AlignmentScore, AlignmentValidation
 from .calibrate import calibrate, coverage, errors_of
 from .card import Facts, card
 from .checkpoint import Average, begin, load, save
+from .kelvins import KelvinsScore, KelvinsValidation
 from .pupils import Lesson, answer, learn, sharpen
 from .recipe import TrainRecipe, recipe_of
+from .scenes import SceneStream, load_scenes
 from .sharpening import SharpScore, SharpValidation, sharp_errors
 from .validate import Score, Validation
 from .workers import ALONE, Workers
@@ -54,8 +57,10 @@ class Progress(NamedTuple):
     """Since this run began, earlier ones counted in."""
 
 
-Told = Progress | list[Score] | list[AlignmentScore] | list[SharpScore]
+Told = Progress | list[Score] | list[AlignmentScore] | list[SharpScore] | list[KelvinsScore]
 """What a run says of itself as it goes."""
+Ground = Archive | SceneArchive
+Source = Stream | BurstStream | SceneStream
 
 
 def train(
@@ -139,12 +144,12 @@ class _Run:
         """Spent on this run so far."""
         return self.earlier + time.monotonic() - self.began
 
-    def learn(self, stream: Stream | BurstStream) -> Lesson:
+    def learn(self, stream: Source) -> Lesson:
         """One step."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate * _pace(self.recipe, self.step)
         count = self.recipe.batch
-        draw = stream.bursts if isinstance(stream, BurstStream) else stream.pairs
+        draw = stream.pairs if isinstance(stream, Stream) else stream.bursts
         batch = draw(self.workers.share(range(self.step * count, (self.step + 1) * count)))
         self.net.train()
         with self._cast():
@@ -181,7 +186,7 @@ class _Run:
             log.write(json.dumps(line) + "\n")
         tell(what)
 
-    def save(self, held_out: Archive | None = None) -> None:
+    def save(self, held_out: Ground | None = None) -> None:
         """Write checkpoint and weights, the latter with a calibrated sigma where there is imagery for it."""
         if not self.workers.first:
             return
@@ -224,10 +229,12 @@ class _Run:
             coverage=self.calibration.get("coverage", []),
         )
 
-    def _calibrate(self, held_out: Archive) -> dict[str, Any]:
+    def _calibrate(self, held_out: Ground) -> dict[str, Any]:
         recipe = self.recipe
         count, side = recipe.calibration_pairs, recipe.calibration_px
-        if recipe.sharpens:
+        if isinstance(held_out, SceneArchive):
+            errors = KelvinsValidation(held_out, recipe.probav, count, self.device).errors(self.estimate)
+        elif recipe.sharpens:
             bursts = SharpValidation(held_out, count, side, self.device, recipe.bursts, CALIBRATION_SEED)
             errors = sharp_errors(bursts, self.estimate)
         else:
@@ -292,12 +299,16 @@ def _pace(recipe: TrainRecipe, step: int) -> float:
     return rise * stairs * (0.5 - 0.5 * math.cos(math.pi * min(1.0, left)))
 
 
-def _archives(recipe: TrainRecipe) -> tuple[Archive, Archive | None]:
+def _archives(recipe: TrainRecipe) -> tuple[Ground, Ground | None]:
     """What is learnt from and what is validated on, if anything.
 
     Raises:
         InputError: one cannot be read, or both hold a place: what was learnt by heart would pass for skill.
     """
+    if recipe.real:
+        halves = load_scenes(recipe.imagery, recipe.probav)
+        judged = halves.held_out if recipe.validation_pairs and halves.held_out.scenes else None
+        return halves.learned, judged
     imagery = Archive.load(recipe.imagery)
     if recipe.scenes:
         imagery = imagery.joined(Archive.load(recipe.scenes))
@@ -314,19 +325,22 @@ def _archives(recipe: TrainRecipe) -> tuple[Archive, Archive | None]:
 
 
 def _validation(
-    recipe: TrainRecipe, held_out: Archive, device: str
-) -> Validation | AlignmentValidation | SharpValidation | None:
+    recipe: TrainRecipe, held_out: Ground, device: str
+) -> Validation | AlignmentValidation | SharpValidation | KelvinsValidation:
     """What the network is judged on as it learns."""
+    if isinstance(held_out, SceneArchive):
+        return KelvinsValidation(held_out, recipe.probav, recipe.validation_pairs, device)
     if recipe.sharpens:
         return SharpValidation(held_out, recipe.validation_pairs, recipe.validation_px, device, recipe.bursts)
     judge = AlignmentValidation if recipe.network == REGISTERS else Validation
     return judge(held_out, recipe.validation_pairs, recipe.validation_px, device)
 
 
-def _streams(
-    recipe: TrainRecipe, imagery: Archive, device: str
-) -> tuple[Stream | BurstStream, Sequence[Stream | BurstStream]]:
+def _streams(recipe: TrainRecipe, imagery: Ground, device: str) -> tuple[Source, Sequence[Source]]:
     """The stream of the recipe, and those of smaller motions that go before it."""
+    if isinstance(imagery, SceneArchive):
+        scenes = SceneStream(imagery, recipe.probav, recipe.seed, device)
+        return scenes, [scenes]
     if recipe.sharpens:
         bursts = BurstStream(imagery, recipe.bursts, recipe.seed, device)
         return bursts, [bursts]

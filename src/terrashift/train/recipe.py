@@ -10,12 +10,14 @@ from typing import Any, Literal
 
 from ..core.settings import build
 from ..errors import InputError, OptionError
+from ..io.probav import SCALE
 from ..io.untrusted import Malformed, expect_object, parse_yaml, read_text
 from ..models.catalogue import SHARPEN, Kind, Options, options_of
 from ..models.microflow import MicroFlowOptions
 from ..simulate.burst import BurstOptions
 from ..simulate.stream import StreamOptions
 from .losses import LossOptions
+from .scenes import SceneOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,13 @@ class TrainRecipe:
     """Of networks that measure motion."""
     bursts: BurstOptions = field(default_factory=BurstOptions)
     """Of networks that make one sharp image of several frames."""
+    data: Literal["imagery", "probav"] = "imagery"
+    """What such networks learn from: bursts made of `imagery`, or the scenes of the PROBA-V challenge in it."""
+    probav: SceneOptions = field(default_factory=SceneOptions)
+    """Of those scenes; the ones that are held out are validated on."""
     loss: LossOptions = field(default_factory=LossOptions)
     imagery: str = "train.tsi"
-    """Archive to learn from; see `terrashift pack`."""
+    """Archive to learn from; see `terrashift pack`. Of PROBA-V also the challenge's folder."""
     scenes: str = ""
     """Archive of made-up landscapes to learn from too; see `terrashift pack --scenes`. Empty for none."""
     validation: str = "validation.tsi"
@@ -64,7 +70,7 @@ class TrainRecipe:
     save_seconds: float = 180.0
     validate_every: int = 500
     validation_pairs: int = 32
-    """Of each class of magnitude."""
+    """Of each class of magnitude; scenes of each band of PROBA-V; 0 for no validation."""
     validation_px: int = 128
     """Their side."""
     calibration_pairs: int = 64
@@ -81,7 +87,14 @@ class TrainRecipe:
     @property
     def batch(self) -> int:
         """Pairs or bursts of a step."""
+        if self.real:
+            return self.probav.batch
         return self.bursts.batch if self.sharpens else self.stream.batch
+
+    @property
+    def real(self) -> bool:
+        """Whether it is learned from the scenes of the PROBA-V challenge."""
+        return self.data == "probav"
 
 
 def load_recipe(path: str | Path) -> TrainRecipe:
@@ -111,4 +124,27 @@ def recipe_of(found: Mapping[str, Any]) -> TrainRecipe:
     recipe: TrainRecipe = build(TrainRecipe, {key: value for key, value in found.items() if key != "model"}, "")
     if not re.fullmatch(r"[\w.+-]*\w", recipe.name, re.ASCII):
         raise OptionError(f"name is {recipe.name!r}: files are called so; take letters, digits, dots and hyphens.")
-    return replace(recipe, model=options_of(recipe.network, found.get("model", {})))
+    recipe = replace(recipe, model=options_of(recipe.network, found.get("model", {})))
+    if recipe.real:
+        _refuse_other_scenes(recipe)
+    return recipe
+
+
+def _refuse_other_scenes(recipe: TrainRecipe) -> None:
+    """Make sure that a network can learn from PROBA-V's scenes, whose truth lies and shines a little otherwise.
+
+    Raises:
+        OptionError: it cannot.
+    """
+    model: Any = recipe.model
+    if not recipe.sharpens or (model.scale, model.bands) != (SCALE, 1):
+        raise OptionError(
+            f"data: probav is for networks that make one sharp image of several frames, at scale {SCALE} and of one "
+            f"band; {recipe.network} with {model} is none: {', '.join(sorted(SHARPEN))} are."
+        )
+    sharp = recipe.loss.sharp
+    if not (sharp.border and sharp.bias) or sharp.consistency:
+        raise OptionError(
+            "the truth of PROBA-V's scenes lies up to 3 px beside the frames, is brighter or darker, and nobody knows "
+            "the camera's blur: give loss: {sharp: {border: 3, bias: true}}, and no consistency."
+        )

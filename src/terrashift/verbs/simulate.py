@@ -21,7 +21,10 @@ PACK = """Pack the rasters below a folder, places and dates, into one small arch
 
 Or pack made-up landscapes: `terrashift pack --scenes 16 -o scenes.tsi`.
 
-A place is a folder whose files are called alike but for their dates, else a file name without its date."""
+A place is a folder whose files are called alike but for their dates, else a file name without its date.
+
+The folder of the PROBA-V challenge (imgset0000 with LR000.png, ...) is packed as scenes, for `train` (`data: probav`)
+and `score`: `terrashift pack probav_data -o probav.tsi`."""
 SHORT = {
     "size_px": "--size",
     "window_px": "--window",
@@ -136,6 +139,13 @@ def pack(words: Sequence[str]) -> int:
             metavar="FILE",
         ),
         argument("scenes", int, 0, "Pack so many made-up landscapes instead of a folder."),
+        argument(
+            "references",
+            Path | None,
+            None,
+            "Of PROBA-V: reference.json of PROBA-V-REF, which tells the frame of each truth.",
+            metavar="FILE",
+        ),
         switch("overwrite", "Replace an archive of the same name."),
     ]
     found = parse(words, "pack", PACK, more)
@@ -146,6 +156,10 @@ def pack(words: Sequence[str]) -> int:
     from ..simulate.packing import read_about
 
     check_target(found.output, found.overwrite)
+    if found.folder and next(found.folder.glob("**/imgset*/LR*.png"), None):
+        return _pack_probav(found)
+    if found.references is not None:
+        raise OptionError("--references belongs to the folder of the PROBA-V challenge: leave it out.")
     if found.scenes:
         from ..simulate.scenery import pack_scenes
 
@@ -155,4 +169,24 @@ def pack(words: Sequence[str]) -> int:
         archive = run(found.folder, found.output, PackOptions(found.split, found.without_bands, about), tell)
     places = len({view.place for view in archive.views})
     out(f"{found.output}: {len(archive.views)} views of {places} places, {found.output.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _pack_probav(found: Any) -> int:
+    """Scenes of the PROBA-V challenge."""
+    from ..io.atomic import atomic_path
+    from ..io.probav import read_references
+    from ..superres.scenes import pack_scenes
+
+    usual = {"split": "train", "without_bands": (), "sensor": "unknown", "licence": "unknown", "about": None}
+    told = [flag_of(name, SHORT) for name, value in usual.items() if getattr(found, name) != value]
+    if told:
+        raise OptionError(f"{', '.join(told)} of PROBA-V's scenes are known, or the recipe's: leave them out.")
+    archive = pack_scenes(found.folder, read_references(found.references) if found.references else None, tell)
+    with atomic_path(found.output) as temporary:
+        archive.save(temporary)
+    bands = ", ".join(f"{band} {count}" for band, count in archive.bands.items())
+    frames = sum(len(one.facts.numbers) for one in archive.scenes)
+    size = found.output.stat().st_size / 1e6
+    out(f"{found.output}: {len(archive.scenes)} scenes ({bands}) of {frames} frames, {size:.1f} MB")
     return 0

@@ -77,9 +77,10 @@ def _in_words(facts: dict[str, Any]) -> str:
 
 SCORE = """Judge super-resolution methods on scenes with a sharp truth: `terrashift score probav --methods ibp`.
 
-DATA is the folder of the PROBA-V challenge (imgset folders and norm.csv), or imagery to make bursts of: a folder with
-GeoTIFFs, or an archive of `terrashift pack`. cPSNR, cSSIM and the challenge's score forgive shifts of up to 3 px and
-brightness; PSNR and SSIM forgive nothing. Methods: those of `superres`; all unless given."""
+DATA is the folder of the PROBA-V challenge (imgset folders and norm.csv) or a file that `terrashift pack` made of it,
+or imagery to make bursts of: a folder with GeoTIFFs, or an archive of `terrashift pack`. cPSNR, cSSIM and the
+challenge's score forgive shifts of up to 3 px and brightness; PSNR and SSIM forgive nothing. Methods: those of
+`superres`; all unless given."""
 
 
 def score(words: Sequence[str]) -> int:
@@ -107,11 +108,21 @@ def score(words: Sequence[str]) -> int:
 
 def _cases(found: Any, setting: Any) -> tuple[Any, int]:
     """The cases that a user names, and their scale."""
+    from ..errors import OptionError
     from ..evaluate.sharpening import burst_cases, probav_cases
-    from ..io.probav import SCALE
+    from ..io.packed_scenes import holds_scenes
+    from ..io.probav import SCALE, read_references
 
-    if found.data.is_dir() and any(found.data.rglob("LR*.png")):
-        return probav_cases(found.data, setting), SCALE
+    packed = found.data.is_file() and holds_scenes(found.data)
+    if packed and found.references is not None:
+        raise OptionError("--references is given when scenes are packed: `terrashift pack FOLDER --references FILE`.")
+    if not 0 <= found.held_out < 1:
+        raise OptionError(f"--held-out {found.held_out:g}: give a share below 1, that of the training recipe.")
+    if packed or (found.data.is_dir() and any(found.data.rglob("LR*.png"))):
+        references = read_references(found.references) if found.references else None
+        return probav_cases(found.data, setting, references, found.held_out), SCALE
+    if found.references is not None or found.held_out:
+        raise OptionError("--references and --held-out belong to the scenes of PROBA-V: leave them out.")
     from ..evaluate.imagery import packed_archive
 
     return burst_cases(packed_archive(found.data), setting, found.scale, found.size_px), found.scale
@@ -119,11 +130,24 @@ def _cases(found: Any, setting: Any) -> tuple[Any, int]:
 
 def _score_arguments() -> list[Argument]:
     return [
-        positional("data", Path, REQUIRED, "Folder of PROBA-V scenes or of imagery, or a packed archive."),
+        positional("data", Path, REQUIRED, "Folder of PROBA-V scenes or of imagery, or either packed."),
         argument("output", Path | None, None, "Also write all numbers as JSON.", aliases=["-o"], metavar="FILE"),
         argument("methods", tuple[str, ...], (), "Methods, or files of weights; all unless given.", metavar="METHOD"),
         argument("max_frames", int, 9, "Frames that are used of each scene: the clearest."),
         argument("scenes", int | None, None, "Scenes of each group; all of PROBA-V, 16 bursts unless given."),
+        argument(
+            "held_out",
+            float,
+            0.0,
+            "Of PROBA-V: only this share of each band, as recipes hold it out.",
+        ),
+        argument(
+            "references",
+            Path | None,
+            None,
+            "Of PROBA-V: reference.json of PROBA-V-REF, which tells the frame of each truth.",
+            metavar="FILE",
+        ),
         argument("scale", int, 3, "Of bursts: pixels of the truth along a pixel of the frames."),
         argument("size_px", int, 64, "Of bursts: side of the frames.", aliases=["--size"]),
         argument("anchor", Literal["low", "exact", "none"], "low", "See `terrashift superres --help`."),

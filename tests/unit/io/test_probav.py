@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from probav_scenes import write_data, write_png, write_scene
+from probav_scenes import write_data, write_png, write_references, write_scene
 
 from terrashift.errors import InputError
-from terrashift.io.probav import find_scenes, read_norm, read_scene, read_scenes
+from terrashift.io.probav import find_scenes, read_norm, read_references, read_scene, read_scenes
 
 
 def test_scenes_are_read_with_masks_truth_and_baseline(tmp_path: Path):
@@ -80,3 +80,39 @@ def test_what_is_missing_or_of_another_size_is_named(tmp_path: Path):
     (scene / "LR003.png").write_bytes(b"no image")
     with pytest.raises(InputError, match="not a raster"):
         read_scene(scene)
+
+
+def test_the_frame_of_the_truth_is_read_where_proba_v_ref_tells_it(tmp_path: Path):
+    root = write_data(tmp_path / "probav")
+    write_png(root / "train" / "NIR" / "imgset0002" / "LR001.png", np.full((40, 40), 65000, np.uint16))
+    told = {("NIR", "imgset0001"): "003", ("NIR", "imgset0002"): "001", ("RED", "imgset0009"): "001"}
+    references = read_references(write_references(tmp_path / "reference.json", told))
+    assert references == told
+    scenes = {scene.name: scene for scene in read_scenes(root, references)}
+    assert scenes["imgset0001"].reference == 3
+    assert scenes["imgset0001"].numbers == ("000", "001", "002", "003", "004", "005")
+    assert scenes["imgset0002"].numbers == ("000", "002", "003", "004", "005")
+    assert scenes["imgset0002"].reference is None  # a damaged frame
+    assert scenes["imgset0000"].reference is None  # not told
+    after_a_gap = read_scene(root / "train" / "NIR" / "imgset0002", reference="004")
+    assert after_a_gap.reference == 3  # of those that are left
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["no json", "[1]", '{"NIR": 3}', '{"NIR": {"imgset0000": "001"}}', '{"NIR": {"imgset0000": {"reference": 1}}}',
+     '{"NIR": {"imgset0000": {"reference": "../1"}}}', '{"NIR": {"here": {"reference": "001"}}}'],
+)  # fmt: skip
+def test_what_is_no_file_of_references_is_refused(text: str, tmp_path: Path):
+    path = tmp_path / "reference.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"is not PROBA-V-REF's reference.json"):
+        read_references(path)
+    with pytest.raises(InputError, match=r"is not PROBA-V-REF's reference.json"):
+        read_references(tmp_path / "nowhere.json")
+
+
+def test_a_reference_that_a_scene_never_had_is_refused(tmp_path: Path):
+    write_scene(tmp_path / "imgset0000")
+    with pytest.raises(InputError, match="has no frame 017"):
+        read_scene(tmp_path / "imgset0000", reference="017")
