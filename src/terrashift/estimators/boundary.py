@@ -83,7 +83,7 @@ def with_boundary(
     sides = sides_of(found.flow)
     if sides.apart.max() < LEAST_PX:
         return found
-    images = _Images(normalise(before), after)
+    images = Images(normalise(before), after)
     nearer = _length(found.flow - sides.first) < _length(found.flow - sides.second)
     jumps = sides.apart > LEAST_PX
     parted = _part(images, found.flow, nearer, sides.apart, SMEARED_PX)
@@ -100,7 +100,7 @@ def with_boundary(
     return _better(images, best, parted.flow, _band(parted.on_first, BAND_PX) & wide & jumps)
 
 
-class _Images(NamedTuple):
+class Images(NamedTuple):
     """A pair."""
 
     before: Float[Tensor, "batch 1 height width"]
@@ -121,7 +121,7 @@ class _Images(NamedTuple):
         return -torch.log((1 - correlation.clamp_max(MOST)) / 2)
 
 
-def _part(images: _Images, flow: Tensor, on_first: Tensor, apart: Tensor, smeared_px: int) -> Parted:
+def _part(images: Images, flow: Tensor, on_first: Tensor, apart: Tensor, smeared_px: int) -> Parted:
     """Continue each side's motion from where it is believed, and cut where the images say, within a band.
 
     Args:
@@ -147,7 +147,7 @@ def _continued(flow: Tensor, here: Tensor, smeared_px: int) -> Tensor:
     return torch.where(within, side, box_mean(side, 5))
 
 
-def _better(images: _Images, found: Estimate, flow: Tensor, where: Tensor, log_scale: Tensor | None = None) -> Estimate:
+def _better(images: Images, found: Estimate, flow: Tensor, where: Tensor, log_scale: Tensor | None = None) -> Estimate:
     """The estimate with another motion where the images around are more alike along that."""
     if not where.any():
         return found

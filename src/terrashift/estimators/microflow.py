@@ -37,14 +37,14 @@ class MicroFlow(Learned, frozen=True, extra="forbid"):
 
     both_sides: bool = Field(
         default=True,
-        description="Where motion differs by more than 1.5 px nearby, as across a fault, measure again from the "
-        "motion of either side, and keep what fits the images better.",
+        description="Where motion jumps, as across a fault, lay the boundary where the images say, and measure large "
+        "slip again from the motion of either side.",
     )
 
     @property
     def papers(self) -> tuple[str, ...]:
         """Keys of the papers behind it."""
-        return ("bertrand2025", "wang1994")
+        return ("bertrand2025", "wang1994", "boykov2001")
 
     @property
     def window_px(self) -> int:
