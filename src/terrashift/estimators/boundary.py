@@ -21,7 +21,7 @@ from ..models.microflow import normalise, sample
 from ..ops.box import box_mean
 from ..ops.cut import minimal_cut
 from ..ops.extend import extended
-from .sides import FAR_APART_PX, sides_of
+from .sides import FAR_APART_PX, Sides, sides_of
 
 LEAST_PX = 0.3
 """Sides whose motions are nearer to each other than this are one."""
@@ -44,7 +44,9 @@ FLAT = 0.05
 """Product of deviations (of normalised images) below which windows do not correlate."""
 MOST = 0.98
 """Correlations count up to this much."""
-JUDGED_PX = 21
+AROUND_PX = 31
+"""Side of the squares whose majority tells which side a pixel is on, to begin with: no islands."""
+JUDGED_PX = 31
 """Side of the squares in which sharp motion must fit the images better than smeared motion, to be taken."""
 SETTLED = 20.0
 """Cost of the wrong side beyond the band."""
@@ -84,9 +86,8 @@ def with_boundary(
     if sides.apart.max() < LEAST_PX:
         return found
     images = Images(normalise(before), after)
-    nearer = _length(found.flow - sides.first) < _length(found.flow - sides.second)
     jumps = sides.apart > LEAST_PX
-    parted = _part(images, found.flow, nearer, sides.apart, SMEARED_PX)
+    parted = _part(images, found.flow, _side_of(found.flow, sides), sides.apart, SMEARED_PX)
     steep = _length(parted.first - parted.second) > (STEEP * sides.apart).clamp_min(LEAST_PX)
     best = _better(images, found, parted.flow, _band(parted.on_first, BAND_PX) & jumps & steep)
     far = jumps & steep & (sides.apart > FAR_APART_PX) & _band(parted.on_first, BAND_PX)
@@ -119,6 +120,12 @@ class Images(NamedTuple):
         b = box_mean(other.square(), ALIKE_PX) - mean_b.square()
         correlation = both / ((a * b).clamp_min(0.0).sqrt() + FLAT)
         return -torch.log((1 - correlation.clamp_max(MOST)) / 2)
+
+
+def _side_of(flow: Tensor, sides: Sides) -> Bool[Tensor, "batch 1 height width"]:
+    """True where most of the surroundings move with the first side, those counting most where the two are far apart."""
+    nearer = _length(flow - sides.first) < _length(flow - sides.second)
+    return box_mean(nearer * sides.apart, AROUND_PX) > 0.5 * box_mean(sides.apart, AROUND_PX)
 
 
 def _part(images: Images, flow: Tensor, on_first: Tensor, apart: Tensor, smeared_px: int) -> Parted:
