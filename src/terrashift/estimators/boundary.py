@@ -34,6 +34,8 @@ BAND_PX = 12
 """The boundary is looked for so far from where it seemed to be."""
 SMEARED_PX, AGAIN_PX = 5, 3
 """So near to the boundary motion is not believed, at first, and when it was measured from either side's."""
+EVENED_PX = 5
+"""Continued motion is the mean over squares of this side: no steps of the cells that it is continued by."""
 WIDE_PX = 30
 """Motion measured again from either side's is taken so far from the boundary."""
 PRICE = 3.0
@@ -102,7 +104,7 @@ def with_boundary(
 
 
 class Images(NamedTuple):
-    """A pair."""
+    """A pair, `after` being `before` moved along the flow."""
 
     before: Float[Tensor, "batch 1 height width"]
     """Normalised."""
@@ -151,7 +153,7 @@ def _continued(flow: Tensor, here: Tensor, smeared_px: int) -> Tensor:
     for instead in (here, torch.ones_like(here)):  # a sliver of a side; none
         within = torch.where(within.any(3, keepdim=True).any(2, keepdim=True), within, instead)
     side = extended(flow, within)
-    return torch.where(within, side, box_mean(side, 5))
+    return torch.where(within, side, box_mean(side, EVENED_PX))
 
 
 def _better(images: Images, found: Estimate, flow: Tensor, where: Tensor, log_scale: Tensor | None = None) -> Estimate:

@@ -20,8 +20,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8, UInt16
 
 from ..core.settings import build
-from ..errors import InputError
 from .arrays import DAMAGE
+from .packed import LARGEST_INDEX, read_member, unpacking
 from .probav import NUMBER, SCALE, SCENE, Scene
 from .untrusted import Malformed, expect_object, parse_json
 
@@ -29,8 +29,6 @@ FORMAT = "terrashift scenes 1"
 BAND = re.compile(r"[\w-]{1,40}", re.ASCII)
 MOST_PIXELS = 2 * 10**9
 """Of all frames and truths of a file; the challenge's have 0.7 billion."""
-LARGEST_INDEX = 100_000_000
-"""Bytes."""
 MOST_FRAMES, LARGEST_SIDE_PX = 1000, 10_000
 
 
@@ -156,30 +154,22 @@ class SceneArchive:
         Raises:
             InputError: where it is missing, damaged, or something else.
         """
-        try:
-            with zipfile.ZipFile(path) as file:
-                index = expect_object(parse_json(_member_of(file, "index.json", LARGEST_INDEX).decode()))
-                if index["format"] != FORMAT:
-                    raise Malformed(f"its format is {index['format']!r}, not {FORMAT!r}")
-                listed = [build(SceneFacts, entry, "scene") for entry in index["scenes"]]
-                for facts in listed:
-                    _refuse_nonsense(facts)
-                claimed = sum(facts.pixels + facts.fine_pixels for facts in listed)
-                if claimed > MOST_PIXELS:
-                    raise Malformed(f"it claims {claimed} pixels, more than any such file has")
-                if len({(facts.band, facts.name) for facts in listed}) < len(listed):
-                    raise Malformed("it lists a scene twice")
-                scenes = tuple(_unpack(file, facts) for facts in listed)
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{path} does not exist: pack the challenge's data first, `terrashift pack FOLDER -o {path}`."
-            ) from error
-        except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror or error}): give the name of a file.") from error
-        except DAMAGE as error:
-            raise InputError(
-                f"{path} holds no PROBA-V scenes, or is damaged ({error}): pack or copy them anew."
-            ) from error
+        with (
+            unpacking(path, "the challenge's data", "holds no PROBA-V scenes, or is damaged"),
+            zipfile.ZipFile(path) as file,
+        ):
+            index = expect_object(parse_json(read_member(file, "index.json", LARGEST_INDEX).decode()))
+            if index["format"] != FORMAT:
+                raise Malformed(f"its format is {index['format']!r}, not {FORMAT!r}")
+            listed = [build(SceneFacts, entry, "scene") for entry in index["scenes"]]
+            for facts in listed:
+                _refuse_nonsense(facts)
+            claimed = sum(facts.pixels + facts.fine_pixels for facts in listed)
+            if claimed > MOST_PIXELS:
+                raise Malformed(f"it claims {claimed} pixels, more than any such file has")
+            if len({(facts.band, facts.name) for facts in listed}) < len(listed):
+                raise Malformed("it lists a scene twice")
+            scenes = tuple(_unpack(file, facts) for facts in listed)
         return cls(scenes)
 
     def save(self, path: str | Path) -> None:
@@ -236,7 +226,7 @@ def holds_scenes(path: Path) -> bool:
     """Whether a file is one of scenes; False too where it cannot be read, which its reader then says."""
     try:
         with zipfile.ZipFile(path) as file:
-            index = _member_of(file, "index.json", LARGEST_INDEX)
+            index = read_member(file, "index.json", LARGEST_INDEX)
             return expect_object(parse_json(index.decode())).get("format") == FORMAT
     except (OSError, *DAMAGE):
         return False
@@ -282,7 +272,7 @@ def _pack(scene: PackedScene) -> bytes:
 
 
 def _unpack(file: zipfile.ZipFile, facts: SceneFacts) -> PackedScene:
-    raw = _member_of(file, _member(facts), facts.bytes)
+    raw = read_member(file, _member(facts), facts.bytes)
     if len(raw) != facts.bytes:
         raise Malformed(f"{_member(facts)} holds {len(raw)} bytes, not {facts.bytes}")
     ends = np.cumsum([2 * facts.pixels, _bytes_of_bits(facts.pixels), 2 * facts.fine_pixels])
@@ -319,12 +309,3 @@ def _bits(packed: UInt8[np.ndarray, " bytes"], count: int) -> Bool[np.ndarray, "
 
 def _bytes_of_bits(count: int) -> int:
     return -(-count // 8)
-
-
-def _member_of(file: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
-    """A member that claims no more than it may have, and holds no more than it claims."""
-    about = file.getinfo(name)
-    if about.file_size > most_bytes:
-        raise Malformed(f"{name} claims {about.file_size} bytes, {most_bytes} at most make sense")
-    with file.open(about) as member:
-        return member.read(most_bytes)

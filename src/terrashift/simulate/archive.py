@@ -21,7 +21,7 @@ from scipy import ndimage
 
 from ..core.settings import build
 from ..errors import InputError
-from ..io.arrays import DAMAGE
+from ..io.packed import LARGEST_INDEX, read_member, unpacking
 from ..io.untrusted import Malformed, expect_object, parse_json
 
 FORMAT = "terrashift imagery 1"
@@ -31,8 +31,6 @@ FINENESS = 0.16
 XZ = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 4, "lp": 0, "pb": 0}]
 MOST_PIXELS = 2 * 10**9
 """Of all images of an archive; real ones have some ten million."""
-LARGEST_INDEX = 100_000_000
-"""Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +83,16 @@ class Archive:
         Raises:
             InputError: where the file is missing, damaged, or something else.
         """
-        try:
-            with zipfile.ZipFile(path) as file:
-                index = expect_object(parse_json(_member_of(file, "index.json", LARGEST_INDEX).decode()))
-                found = index["format"]
-                entries = index["views"] if found == FORMAT else []
-                views = [_view(entry["view"]) for entry in entries]
-                _refuse_bomb(views)
-                pixels = [
-                    tuple(_unpack(file, view, number, k, levels) for k, levels in enumerate(entry["levels"]))
-                    for number, (view, entry) in enumerate(zip(views, entries, strict=True))
-                ]
-        except FileNotFoundError as error:
-            raise InputError(
-                f"{path} does not exist: pack imagery first, `terrashift pack FOLDER -o {path}`."
-            ) from error
-        except OSError as error:
-            raise InputError(f"{path} cannot be read ({error.strerror or error}): give the name of a file.") from error
-        except DAMAGE as error:
-            raise InputError(
-                f"{path} is no imagery archive, or a damaged one ({error}): pack or copy it anew."
-            ) from error
+        with unpacking(path, "imagery", "is no imagery archive, or a damaged one"), zipfile.ZipFile(path) as file:
+            index = expect_object(parse_json(read_member(file, "index.json", LARGEST_INDEX).decode()))
+            found = index["format"]
+            entries = index["views"] if found == FORMAT else []
+            views = [_view(entry["view"]) for entry in entries]
+            _refuse_bomb(views)
+            pixels = [
+                tuple(_unpack(file, view, number, k, levels) for k, levels in enumerate(entry["levels"]))
+                for number, (view, entry) in enumerate(zip(views, entries, strict=True))
+            ]
         if found != FORMAT:
             raise InputError(
                 f"{path} is of the format {found!r}, not {FORMAT!r}: pack it anew (recipes for scenes of PROBA-V say "
@@ -228,7 +215,7 @@ def _pack(level: UInt8[np.ndarray, "height width"]) -> bytes:
 
 def _unpack(file: zipfile.ZipFile, view: View, number: int, date: int, levels: Any) -> Levels:
     pixels = view.height * view.width
-    packed = _member_of(file, _member(number, date), 2 * pixels + 1000)
+    packed = read_member(file, _member(number, date), 2 * pixels + 1000)
     raw = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=XZ).decompress(packed, pixels + 1)
     steps = np.frombuffer(raw, np.uint8).reshape(view.height, view.width).copy()
     steps[:, 0] = np.cumsum(steps[:, 0], dtype=np.uint8)
@@ -236,15 +223,6 @@ def _unpack(file: zipfile.ZipFile, view: View, number: int, date: int, levels: A
     if not (math.isfinite(middle) and math.isfinite(scale * math.sinh(128 * step))):
         raise Malformed(f"{view.name} has levels that are no numbers")
     return Levels(np.cumsum(steps, axis=1, dtype=np.uint8), middle, scale, step)
-
-
-def _member_of(file: zipfile.ZipFile, name: str, most_bytes: int) -> bytes:
-    """A member that claims no more than it may have, and holds no more than it claims."""
-    about = file.getinfo(name)
-    if about.file_size > most_bytes:
-        raise Malformed(f"{name} claims {about.file_size} bytes, {most_bytes} at most make sense")
-    with file.open(about) as member:
-        return member.read(most_bytes)
 
 
 def _view(entry: dict[str, Any]) -> View:
