@@ -5,6 +5,7 @@ See `models.microflow`. Dense, sharp at faults, with an error for every vector.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
@@ -14,6 +15,7 @@ from ..models.estimate import Estimate
 from ..models.microflow import MicroFlow as Network
 from ..models.microflow import MicroFlowOptions
 from .boundary import with_boundary
+from .closer import looked_closer, most_at_once
 from .learned import SCORED_PX, Learned, Limits, Sight
 from .networks import last_of, network_options, over_mirrors
 from .sides import with_sides
@@ -35,6 +37,10 @@ class MicroFlow(Learned, frozen=True, extra="forbid"):
         default="microflow-compact", description="Trained weights: a name of the package's, or a .safetensors file."
     )
 
+    closer: bool = Field(
+        default=True,
+        description="Where motion jumps, as across a fault, let the network go on at twice the resolution.",
+    )
     both_sides: bool = Field(
         default=True,
         description="Where motion jumps, as across a fault, lay the boundary where the images say, and measure large "
@@ -64,16 +70,19 @@ class MicroFlow(Learned, frozen=True, extra="forbid"):
         return True
 
     def _bytes(self, side_px: int) -> int:
-        return BYTES * side_px**2
+        return BYTES * max(side_px**2, most_at_once(side_px))
 
     def _find(self, sight: Sight) -> Estimate:
-        run = last_of(self._ready(sight.before.device))
+        before, after = sight.before, sight.after
+        ready = self._ready(before.device)
+        first, closer = (partial(over_mirrors, last_of(run), count=self.mirrors) for run in (ready, ready.closer))
 
         def measured(start: Tensor | None) -> Estimate:
-            return over_mirrors(run, sight.before, sight.after, start, self.mirrors)
+            found = first(before, after, start)
+            return looked_closer(closer, before, after, found) if self.closer else found
 
         found = measured(sight.start)
         if not self.both_sides:
             return found
-        found = with_sides(sight.before, sight.after, found, measured)
-        return with_boundary(sight.before, sight.after, found, measured)
+        found = with_sides(before, after, found, measured)
+        return with_boundary(before, after, found, measured)

@@ -7,6 +7,7 @@ how far to pool them, and keeps a memory between the passes (as in Teed & Deng 2
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,8 @@ LARGEST = 4.0
 """Normalised values beyond this are cut off (lone bright roofs), and steps of the flow (px)."""
 MOST_PX = 12.0
 """No pass moves anything further than this."""
+CLOSER_PASSES = 2
+"""At twice the resolution; a third gains nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,26 @@ class MicroFlow(nn.Module):
             flow = flow + change
             estimates.append(Estimate(flow, log_scale))
             flow = flow.detach()
+        return estimates
+
+    def closer(
+        self,
+        before: Float[Tensor, "batch 1 height width"],
+        after: Float[Tensor, "batch 1 height width"],
+        start: Float[Tensor, "batch 2 height width"],
+        passes: int = CLOSER_PASSES,
+    ) -> list[Estimate]:
+        """Go on from a flow on images of twice the resolution: sharper, at four times the cost. Sides: multiples of 16.
+
+        Interpolated images tell nothing new, but the network parts motions a pixel of theirs away from each other.
+        """
+        once, twice = tuple(before.shape[-2:]), tuple(2 * side for side in before.shape[-2:])
+        before, after = (interpolate(one, size=twice, mode="bicubic", align_corners=False) for one in (before, after))
+        start = 2 * interpolate(start, size=twice, mode="bilinear", align_corners=False)
+        estimates = []
+        for found in self(before, after, passes, start):
+            motion, log_scale = (interpolate(part, size=once, mode="area") for part in found)
+            estimates.append(Estimate(motion / 2, log_scale - math.log(2)))
         return estimates
 
     def _once(

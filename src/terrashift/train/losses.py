@@ -35,6 +35,9 @@ class LossOptions:
     """Weight of the Laplace likelihood that teaches the log-scale."""
     even: float = 0.5
     """Pairs count by 1 / (even + range of their motion in px), so that large motions do not drown small ones."""
+    closer: float = 0.0
+    """Weight of passes at twice the resolution (`MicroFlow.closer`), in the quarter of each pair that has most of the
+    trace, whose motion they sharpen; 0: none are learned."""
     alignment: AlignmentOptions = field(default_factory=AlignmentOptions)
     """Of the network that registers images, which learns without truth: nothing above matters to it."""
     sharp: SharpLossOptions = field(default_factory=SharpLossOptions)

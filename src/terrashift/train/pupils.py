@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import avg_pool2d, pad
 
 from ..models.cnn4l import Cnn4l, margins, prepare
 from ..models.estimate import Estimate
 from ..models.linear_deformable import LinearDeformable
+from ..models.microflow import MicroFlow
 from ..models.searaft import SeaRaft, as_laplace
 from ..models.sharp import MultiFrame, SharpEstimate
 from ..simulate.burst import Burst
@@ -54,10 +55,42 @@ def learn(network: nn.Module, batch: Batch | Burst, options: LossOptions) -> Les
     else:
         estimates = network(before, after)
         loss = sequence_loss(estimates, truth, options)
+        if options.closer:
+            assert isinstance(network, MicroFlow)
+            loss = loss + options.closer * _closer_loss(network, (before, after), estimates[-1].flow, truth, options)
     with torch.no_grad():
         mean = truth.flow.mean((2, 3), keepdim=True) if truth.flow[0, 0].numel() > 1 else 0.0
         error = (estimates[-1].flow.float() - truth.flow).norm(dim=1).mean()
         return Lesson(loss, error, (truth.flow - mean).norm(dim=1).mean())
+
+
+def _closer_loss(
+    network: MicroFlow, images: tuple[Images, Images], flow: Tensor, truth: Truth, options: LossOptions
+) -> Float[Tensor, ""]:
+    """Of the passes at twice the resolution, where there is most of a fault."""
+    side = flow.shape[-1] // 2
+    corners = most_of(truth.trace, side)
+    parts = (*images, flow.detach().float(), truth.flow, truth.trace[:, None])
+    before, after, start, motion, trace = (cut(part, corners, side) for part in parts)
+    return sequence_loss(network.closer(before, after, start), Truth(motion, trace[:, 0]), options)
+
+
+def most_of(where: Bool[Tensor, "batch height width"], side: int) -> Int[Tensor, "batch 2"]:
+    """First row and column of the square of this side that has most of each mask."""
+    share = avg_pool2d(where.float()[:, None], side, stride=1)[:, 0]
+    columns = share.shape[-1]
+    best = share.flatten(1).argmax(1)
+    return torch.stack([best // columns, best % columns], 1)
+
+
+def cut(
+    part: Shaped[Tensor, "batch band height width"], corners: Int[Tensor, "batch 2"], side: int
+) -> Shaped[Tensor, "batch band side side"]:
+    """The squares of this side whose first rows and columns are given."""
+    return torch.stack(
+        [one[:, row : row + side, column : column + side]
+         for one, (row, column) in zip(part, corners.tolist(), strict=True)]
+    )  # fmt: skip
 
 
 def sharpen(

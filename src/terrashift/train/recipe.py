@@ -125,6 +125,8 @@ def recipe_of(found: Mapping[str, Any]) -> TrainRecipe:
     if not re.fullmatch(r"[\w.+-]*\w", recipe.name, re.ASCII):
         raise OptionError(f"name is {recipe.name!r}: files are called so; take letters, digits, dots and hyphens.")
     recipe = replace(recipe, model=options_of(recipe.network, found.get("model", {})))
+    if recipe.loss.closer and recipe.network != "microflow":
+        raise OptionError(f"loss.closer is {recipe.loss.closer}, but only microflow looks closer: leave it 0.")
     if recipe.real:
         _refuse_other_scenes(recipe)
     return recipe

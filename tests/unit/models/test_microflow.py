@@ -135,3 +135,32 @@ def test_it_learns_a_shift():
         optimiser.step()
         errors.append(error.item())
     assert errors[-1] < 0.5 * errors[0]
+
+
+def test_closer_an_untrained_network_keeps_the_start():
+    before, after = images(), images(seed=1)
+    start = torch.full((2, 2, 64, 96), 0.7)
+    start[:, 1] = -1.3  # another one down
+    estimates = MicroFlow(SMALL).closer(before, after, start)
+    assert len(estimates) == 2
+    for estimate in estimates:
+        assert torch.allclose(estimate.flow, start, atol=1e-6)
+        assert torch.allclose(estimate.log_scale, torch.tensor(0.5).log())  # of its own pixels, which are half as wide
+
+
+def test_closer_images_of_16_px_will_do():
+    before = images((1, 1, 16, 48))
+    assert MicroFlow(SMALL).closer(before, before, torch.zeros(1, 2, 16, 48))[-1].flow.shape == (1, 2, 16, 48)
+
+
+def test_closer_steps_count_in_pixels_of_the_images_given():
+    """A head that always answers one pixel to the right moves by half a pixel a pass, at twice the resolution."""
+    network = MicroFlow(SMALL)
+    with torch.no_grad():
+        network.head.bias[:4] = 1.0  # x of the four pixels of a cell
+    before = images()
+    first, second = network.closer(before, before, torch.zeros(2, 2, 64, 96))
+    step = 6 * torch.tanh(torch.tensor(1 / 12))
+    assert torch.allclose(first.flow[:, 0], step)
+    assert torch.allclose(second.flow[:, 0], 2 * step)
+    assert not first.flow[:, 1].any()

@@ -7,7 +7,7 @@ import torch
 from made_up_imagery import pack_noise
 from safetensors.torch import load_file
 
-from terrashift.errors import InputError
+from terrashift.errors import InputError, OptionError
 from terrashift.io.weights import load_weights
 from terrashift.models.catalogue import make
 from terrashift.models.cnn4l import Cnn4lOptions, prepare
@@ -20,8 +20,8 @@ from terrashift.simulate.fields import FieldOptions
 from terrashift.simulate.stream import Stream, StreamOptions
 from terrashift.train.loop import train
 from terrashift.train.losses import LossOptions
-from terrashift.train.pupils import answer, learn
-from terrashift.train.recipe import TrainRecipe
+from terrashift.train.pupils import answer, cut, learn, most_of
+from terrashift.train.recipe import TrainRecipe, recipe_of
 
 NARROW = GeoFlowNetOptions(width=1 / 8, inputs="equations", scale=True)
 RUPTURES = StreamOptions(size_px=64, batch=4, fields=FieldOptions(largest_px=2.0))
@@ -124,3 +124,39 @@ def test_weights_of_another_network_are_no_start(imagery, tmp_path):
         train(other, tmp_path / "other")
     with pytest.raises(InputError, match=r"none\.safetensors"):
         train(dataclasses.replace(other, start_from=str(tmp_path / "none.safetensors")), tmp_path / "third")
+
+
+def test_the_compact_network_learns_to_look_closer(imagery):
+    """The loss of the passes at twice the resolution falls; without a weight they teach nothing."""
+    torch.manual_seed(0)
+    network = make("microflow", SMALL["microflow"][0])
+    batch = Stream(Archive.load(imagery), RUPTURES, 1).batch(0)
+    plain, both = LossOptions(), LossOptions(closer=1.0)
+
+    def further() -> torch.Tensor:
+        return learn(network, batch, both).loss - learn(network, batch, plain).loss
+
+    first = further().item()
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    for _ in range(25):
+        optimiser.zero_grad()
+        further().backward()
+        optimiser.step()
+    assert 0 < further().item() < 0.85 * first
+
+
+def test_the_closer_look_is_where_most_of_the_trace_is():
+    trace = torch.zeros(2, 12, 20, dtype=torch.bool)
+    trace[0, 7:12, 13:18] = True
+    trace[1, 0, 0] = True
+    corners = most_of(trace, 5)
+    assert corners.tolist()[0] == [7, 13]
+    part = cut(trace[:, None], corners, 5)
+    assert part.shape == (2, 1, 5, 5)
+    assert part[0].all()
+    assert part[1].sum() == 1
+
+
+def test_other_networks_cannot_look_closer():
+    with pytest.raises(OptionError, match="closer"):
+        recipe_of({"network": "searaft", "loss": {"closer": 1.0}})
