@@ -98,11 +98,21 @@ class IterativeRefinement(nn.Module):
 
 
 def for_passes(weights: Mapping[str, Tensor], passes: int) -> dict[str, Tensor]:
-    """Weights of a single pass for several, which all begin as it; those of several passes as they are."""
-    if any(not name.startswith("networks.0.") for name in weights):
+    """Weights of a single pass for several, which all begin as it; of several for one that all share: their mean.
+
+    Else they stay as they are.
+    """
+    own: dict[str, list[Tensor]] = {}
+    for name, value in weights.items():
+        part, number, rest = (*name.split(".", 2), "", "")[:3]
+        if part != "networks" or not number.isdecimal():
+            return dict(weights)
+        own.setdefault(rest, []).append(value)
+    if passes == 1:
+        return {f"networks.0.{name}": torch.stack(values).mean(0) for name, values in own.items()}
+    if any(len(values) > 1 for values in own.values()):
         return dict(weights)
-    rest = {name.removeprefix("networks.0."): value for name, value in weights.items()}
-    return {f"networks.{number}.{name}": value for number in range(passes) for name, value in rest.items()}
+    return {f"networks.{number}.{name}": values[0] for number in range(passes) for name, values in own.items()}
 
 
 def published_microflow(options: IterativeOptions = IterativeOptions()) -> IterativeRefinement:

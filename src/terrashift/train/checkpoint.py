@@ -47,8 +47,9 @@ def load(path: Path, device: str) -> dict[str, Any]:
 
 
 def begin(net: nn.Module, path: Path) -> None:
-    """Give a network the weights of a file; passes with weights of their own may all begin as a single one.
+    """Give a network the weights of a file.
 
+    Passes with weights of their own may all begin as a single one, and one that all share as their mean.
     A network of several frames takes what parts the file has of it, and so goes on from the training of a part.
 
     Raises:

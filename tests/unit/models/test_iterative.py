@@ -8,7 +8,7 @@ from terrashift.errors import OptionError
 from terrashift.models.counting import cost, count_weights
 from terrashift.models.estimate import Estimate
 from terrashift.models.geoflownet import GeoFlowNet, GeoFlowNetOptions
-from terrashift.models.iterative import IterativeOptions, IterativeRefinement, published_microflow
+from terrashift.models.iterative import IterativeOptions, IterativeRefinement, for_passes, published_microflow
 from terrashift.models.layers import sample
 from terrashift.ops.warp import warp
 
@@ -179,3 +179,15 @@ def test_it_learns_shifts():
         optimiser.step()
         errors.append((flows[-1] - flow).abs().mean().item())
     assert errors[-1] < 0.5 * errors[0]
+
+
+def test_a_single_pass_begins_several_and_several_begin_the_one_they_share_as_their_mean():
+    one = {"networks.0.a.weight": torch.tensor([1.0, 2.0]), "networks.0.b": torch.tensor([5.0])}
+    three = for_passes(one, 3)
+    assert sorted(three) == sorted(f"networks.{k}.{name}" for k in range(3) for name in ("a.weight", "b"))
+    three["networks.2.b"] = torch.tensor([8.0])
+    back = for_passes(three, 1)
+    assert torch.equal(back["networks.0.a.weight"], one["networks.0.a.weight"])
+    assert torch.equal(back["networks.0.b"], torch.tensor([6.0]))
+    assert for_passes(three, 3) == three
+    assert for_passes({"head.weight": torch.zeros(1)}, 3) == {"head.weight": torch.zeros(1)}
