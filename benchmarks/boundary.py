@@ -73,13 +73,14 @@ def pair_by_pair(net: Any, closer: bool = False, boundary: bool = False) -> Run:
 
     def one_pair(before: Tensor, after: Tensor) -> Estimate:
         def measured(start: Tensor | None) -> Estimate:
-            found = first(before, after, start)
-            return looked_closer(again, before, after, found) if closer else found
+            return first(before, after, start)
 
         found = measured(None)
-        if not boundary:
-            return found
-        return with_boundary(before, after, with_sides(before, after, found, measured), measured)
+        if boundary:
+            found = with_sides(before, after, found, measured)
+        if closer:
+            found = looked_closer(again, before, after, found)
+        return with_boundary(before, after, found, measured) if boundary else found
 
     def run(before: Tensor, after: Tensor) -> Estimate:
         found = [one_pair(*pair) for pair in zip(before.split(1), after.split(1), strict=True)]

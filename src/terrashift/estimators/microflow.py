@@ -78,11 +78,13 @@ class MicroFlow(Learned, frozen=True, extra="forbid"):
         first, closer = (partial(over_mirrors, last_of(run), count=self.mirrors) for run in (ready, ready.closer))
 
         def measured(start: Tensor | None) -> Estimate:
-            found = first(before, after, start)
-            return looked_closer(closer, before, after, found) if self.closer else found
+            return first(before, after, start)
 
         found = measured(sight.start)
-        if not self.both_sides:
-            return found
-        found = with_sides(before, after, found, measured)
-        return with_boundary(before, after, found, measured)
+        if self.both_sides:
+            found = with_sides(before, after, found, measured)
+        if self.closer:
+            found = looked_closer(closer, before, after, found)
+        if self.both_sides:
+            found = with_boundary(before, after, found, measured)
+        return found
