@@ -17,12 +17,10 @@ from terrashift.evaluate.board import read_bounds
 from terrashift.recipe import METHODS
 
 BOARD = Path(__file__).parent / "board.json"
-UNTRAINED = {"searaft"}
-"""Methods whose weights are not in the package."""
 
 
 def test_every_method_is_on_the_board():
-    assert {bound.method.split(":")[0].split("+")[0] for bound in read_bounds(BOARD)} == set(METHODS) - UNTRAINED
+    assert {bound.method.split(":")[0].split("+")[0] for bound in read_bounds(BOARD)} == set(METHODS)
 
 
 def test_no_number_is_worse_than_its_bound(tmp_path, capfd, monkeypatch):

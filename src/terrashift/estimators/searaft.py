@@ -19,14 +19,14 @@ BLOCK_PX = 384
 """Small: the correlations of a block and its halo take 90 MiB, of twice the side 16 times as much."""
 HALO_PX = 64
 """Around a block; what lies further out changes no vector at its rim by more than about 0.006 px."""
-CAPTURE_PX = 8
-"""Motion that the network finds by itself: about what it is shown in training; larger ones start from a coarse pass."""
+CAPTURE_PX = 3
+"""Motion that the packaged weights find by themselves (of 4 px they miss 0.6); larger ones start from a coarse pass."""
 BYTES = 900
 """Of working memory for each pixel, beside the correlations."""
 
 
 class SeaRaft(Learned, frozen=True, extra="forbid"):
-    """Correlations of all pairs of features: for motions of several pixels, coarser below one."""
+    """Correlations of all pairs of features: coarser than the others below a pixel."""
 
     method: Literal["searaft"] = Field(
         default="searaft", description="A trained network of correlations of all pairs of features."
