@@ -95,9 +95,9 @@ def last_of(ready: Any) -> Run:
 
 def over_mirrors(
     run: Run,
-    before: Float[Tensor, "1 _ height width"],
-    after: Float[Tensor, "1 _ height width"],
-    start: Float[Tensor, "1 2 rows columns"] | None,
+    before: Float[Tensor, "batch _ height width"],
+    after: Float[Tensor, "batch _ height width"],
+    start: Float[Tensor, "batch 2 rows columns"] | None,
     count: int,
 ) -> Estimate:
     """Mean of what the network finds in the images and in `count` - 1 mirrorings of them, turned back.
