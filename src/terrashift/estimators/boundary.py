@@ -21,10 +21,8 @@ from ..models.microflow import normalise, sample
 from ..ops.box import box_mean
 from ..ops.cut import minimal_cut
 from ..ops.extend import extended
-from .sides import FAR_APART_PX, Sides, sides_of
+from .sides import FAR_APART_PX, LEAST_PX, Sides, sides_of
 
-LEAST_PX = 0.3
-"""Sides whose motions are nearer to each other than this are one."""
 STEEP = 0.5
 """Share of the difference between the two sides that is still there when both are continued up to the boundary: less
 means that motion turns from one to the other over a wide zone."""

@@ -17,10 +17,8 @@ from torch.nn.functional import max_pool2d
 from ..models.estimate import Estimate
 from ..ops.box import box_mean
 from .networks import Run
-from .sides import sides_of
+from .sides import LEAST_PX, sides_of
 
-LEAST_PX = 0.3
-"""Motions within some 30 px that are nearer to each other than this are no jump."""
 FADE_PX = 17
 """Over so many pixels at the rim of what lies near a jump, what is found closer fades into what was found first."""
 CELL_PX, MARGIN_PX = 96, 48

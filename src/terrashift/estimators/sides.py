@@ -24,6 +24,8 @@ COARSE_PX = 4
 """The sides' motion is found on a grid this much coarser, each cell the mean of its pixels."""
 REACH = 8
 """Cells to either side that a side's motion is looked for: some 30 px, beyond the smear across a fault."""
+LEAST_PX = 0.3
+"""Sides whose motions are nearer to each other than this are one."""
 FAR_APART_PX = 3.0
 """Sides whose motions are nearer to each other than this a network bridges by itself."""
 CHANGED_PX = 1.5

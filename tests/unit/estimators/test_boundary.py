@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from terrashift.estimators.boundary import LEAST_PX, SMEARED_PX, with_boundary
+from terrashift.estimators.boundary import SMEARED_PX, with_boundary
+from terrashift.estimators.sides import LEAST_PX
 from terrashift.models.estimate import Estimate
 from terrashift.ops.warp import warp
 

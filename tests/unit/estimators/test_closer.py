@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from terrashift.estimators.closer import CELL_PX, FADE_PX, LEAST_PX, MARGIN_PX, looked_closer
-from terrashift.estimators.sides import COARSE_PX, REACH
+from terrashift.estimators.closer import CELL_PX, FADE_PX, MARGIN_PX, looked_closer
+from terrashift.estimators.sides import COARSE_PX, LEAST_PX, REACH
 from terrashift.models.estimate import Estimate
 
 FARTHEST_PX = (REACH + 1) * COARSE_PX + FADE_PX
