@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.functional import pad
 
+from terrashift.estimators.base import Search
 from terrashift.estimators.closer import CELL_PX, FADE_PX, MARGIN_PX, looked_closer
+from terrashift.estimators.microflow import MicroFlow
 from terrashift.estimators.sides import COARSE_PX, LEAST_PX, REACH
 from terrashift.models.estimate import Estimate
+from terrashift.ops.warp import warp
+from terrashift.simulate.scene import procedural_scene
 
 FARTHEST_PX = (REACH + 1) * COARSE_PX + FADE_PX
 """From a jump: nothing changes beyond."""
@@ -87,3 +92,21 @@ def test_squares_hold_what_a_network_works_on():
     looked_closer(note, *images(64, 1024), as_estimate(jump(64, 1024, 500, 2.0)))
     assert set(sides) == {(64, CELL_PX + 2 * MARGIN_PX)}
     assert CELL_PX % 16 == MARGIN_PX % 16 == 0
+
+
+def test_the_default_finds_a_fault_better_where_it_looks_closer():
+    """Ground that jumps by 1.9 px, both components of other signs on either side: the error falls there, and only there."""
+    scene = procedural_scene(320, 320, 3)
+    first, after = (torch.as_tensor(image[0]).float() for image in (scene.before, scene.after))
+    truth = torch.empty(2, 320, 320)
+    truth[:, :160], truth[:, 160:] = torch.tensor([[[0.9]], [[-0.4]]]), torch.tensor([[[-0.9]], [[0.3]]])
+    before = warp(first[None, None], truth[None])[0, 0]
+    flows = []
+    for closer in (False, True):
+        estimator = MicroFlow(precision="float32", closer=closer, both_sides=False)
+        halo = [estimator.halo(Search())] * 4
+        flows.append(estimator(*(pad(image, halo, value=torch.nan) for image in (before, after)), Search()).xy)
+    near, far = slice(157, 163), slice(16, 160 - FARTHEST_PX)
+    plain, closer = ((flow - truth).norm(dim=0)[near, 16:-16].mean() for flow in flows)
+    assert closer < 0.95 * plain
+    assert torch.equal(flows[0][:, far, 16:-16], flows[1][:, far, 16:-16])
