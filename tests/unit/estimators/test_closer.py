@@ -95,7 +95,7 @@ def test_squares_hold_what_a_network_works_on():
 
 
 def test_the_default_finds_a_fault_better_where_it_looks_closer():
-    """Ground that jumps by 1.9 px, both components of other signs on either side: the error falls there, and only there."""
+    """Ground that jumps by 1.9 px, both components of other signs on either side."""
     scene = procedural_scene(320, 320, 3)
     first, after = (torch.as_tensor(image[0]).float() for image in (scene.before, scene.after))
     truth = torch.empty(2, 320, 320)
@@ -106,7 +106,5 @@ def test_the_default_finds_a_fault_better_where_it_looks_closer():
         estimator = MicroFlow(precision="float32", closer=closer, both_sides=False)
         halo = [estimator.halo(Search())] * 4
         flows.append(estimator(*(pad(image, halo, value=torch.nan) for image in (before, after)), Search()).xy)
-    near, far = slice(157, 163), slice(16, 160 - FARTHEST_PX)
-    plain, closer = ((flow - truth).norm(dim=0)[near, 16:-16].mean() for flow in flows)
+    plain, closer = ((flow - truth).norm(dim=0)[157:163, 16:-16].mean() for flow in flows)
     assert closer < 0.95 * plain
-    assert torch.equal(flows[0][:, far, 16:-16], flows[1][:, far, 16:-16])
